@@ -1,1 +1,12 @@
-//! Placeholder while dependencies build.
+//! The lightsout service as a library: operations, workers, connectors, and the HTTP faces.
+//!
+//! `docs/ARCHITECTURE.md` says which module may import which, and walks through one termination.
+
+pub mod app;
+pub mod clock;
+pub mod connector;
+pub mod domain;
+pub mod ops;
+pub mod random;
+pub mod store;
+pub mod worker;

@@ -1,0 +1,136 @@
+//! What every operation works with: the database, the clock, the systems, the settings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::connector::{Connector, Registry};
+use crate::random::Random;
+use crate::store::{Db, JobTarget};
+
+/// The service, without its sockets.
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Ids and secrets.
+    pub random: Random,
+    /// Where sessions live, by name.
+    pub systems: BTreeMap<String, System>,
+    /// Lives and horizons.
+    pub settings: Settings,
+    wake: watch::Sender<()>,
+}
+
+/// One system as the worker sees it.
+#[derive(Clone)]
+pub struct System {
+    /// Ends and finds.
+    pub connector: Arc<dyn Connector>,
+    /// By which name the system knows a user.
+    pub subject: Subject,
+    /// How long an app may hold a request in flight that saves its session again.
+    pub quiet_time: Duration,
+    /// What is added to a cutoff, because the system's clock may be off.
+    pub clock_skew: Duration,
+    /// How long one pass may take.
+    pub timeout: Duration,
+}
+
+/// The name by which a system knows a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// The login, as it stands in the directory.
+    #[default]
+    Login,
+    /// The id.
+    Id,
+    /// The id in an outside system (`external_app_user_id`).
+    ExternalId,
+    /// The name that was set for this user and system.
+    Alias,
+}
+
+impl Subject {
+    /// Picks the name from what a job knows of a target.
+    pub fn of(self, target: &JobTarget) -> Option<String> {
+        match self {
+            Self::Login => target.login.clone(),
+            Self::Id => Some(target.user_id.clone()),
+            Self::ExternalId => target.external_id.clone(),
+            Self::Alias => target.alias.clone(),
+        }
+    }
+}
+
+/// Lives and horizons, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Life of an access token.
+    pub token_life_ms: i64,
+    /// Life of a registered session that brings none of its own, and the most that it may bring.
+    pub session_life_ms: i64,
+    /// What is added to a cutoff for a begin that an app reports.
+    pub registry_clock_skew_ms: i64,
+    /// How long a system that fails is tried.
+    pub give_up_after_ms: i64,
+    /// How long events are kept.
+    pub keep_events_ms: i64,
+    /// How long finished terminations and their outcomes are kept.
+    pub keep_terminations_ms: i64,
+    /// How long an idempotency key is remembered.
+    pub keep_idempotency_keys_ms: i64,
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            token_life_ms: 3_600_000,
+            session_life_ms: 30 * DAY_MS,
+            registry_clock_skew_ms: 5_000,
+            give_up_after_ms: DAY_MS,
+            keep_events_ms: 365 * DAY_MS,
+            keep_terminations_ms: 365 * DAY_MS,
+            keep_idempotency_keys_ms: DAY_MS,
+        }
+    }
+}
+
+impl App {
+    /// Puts the service together. The registry is always among the systems.
+    pub fn new(
+        db: Db,
+        clock: Clock,
+        random: Random,
+        mut systems: BTreeMap<String, System>,
+        settings: Settings,
+    ) -> Arc<Self> {
+        let registry = System {
+            connector: Arc::new(Registry::new(db.clone(), clock.clone())),
+            subject: Subject::Id,
+            quiet_time: Duration::ZERO,
+            clock_skew: Duration::ZERO,
+            timeout: Duration::from_secs(60),
+        };
+        systems.insert(Registry::NAME.to_owned(), registry);
+        Arc::new(Self { db, clock, random, systems, settings, wake: watch::Sender::new(()) })
+    }
+
+    /// Tells workers and streams that a commit may concern them. They read the database to see.
+    pub fn wake(&self) {
+        self.wake.send_replace(());
+    }
+
+    /// Hears of wakes. Subscribe before reading the database, so that none is missed.
+    pub fn wakes(&self) -> watch::Receiver<()> {
+        self.wake.subscribe()
+    }
+}

@@ -1,0 +1,272 @@
+//! Sessions in a Redis store as connect-redis lays them out: one JSON value a session.
+//!
+//! The user is found inside the JSON by a configured path and compared whole. With a user index
+//! (a set of session ids by user) only that user's keys are read; without one, a single SCAN pass
+//! serves all due users. Nothing stored is ever executed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, RedisError};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+
+use super::{Capabilities, Connector, ConnectorError, Reply, Target, key_digest};
+
+/// Keys asked for in one SCAN step and values read in one MGET.
+const BATCH: usize = 1_000;
+
+/// How sessions lie in the store.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// `redis://[user:password@]host:port/db`.
+    pub url: SecretString,
+    /// What every session's key begins with.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+    /// Where the user stands in the JSON, names joined by dots: `user.id`, `passport.user`.
+    pub user_path: String,
+    /// Where the begin stands in the JSON, as milliseconds since 1970 or RFC 3339; a session that
+    /// began after the cutoff is spared.
+    #[serde(default)]
+    pub began_at_path: Option<String>,
+    /// The key of a user's set of session ids, with `{subject}` in it.
+    #[serde(default)]
+    pub user_index: Option<String>,
+}
+
+fn default_prefix() -> String {
+    "sess:".to_owned()
+}
+
+/// A Redis store.
+#[derive(Debug)]
+pub struct Redis {
+    config: RedisConfig,
+    connection: OnceCell<ConnectionManager>,
+}
+
+/// A session found in the store.
+struct Found {
+    target: usize,
+    key: String,
+}
+
+impl Redis {
+    /// Connects at the first pass, and again whenever the connection was lost.
+    pub fn new(config: RedisConfig) -> Self {
+        Self { config, connection: OnceCell::new() }
+    }
+
+    async fn connection(&self) -> Result<ConnectionManager, RedisError> {
+        let connect = async || {
+            let client = redis::Client::open(self.config.url.expose_secret())?;
+            let config = redis::aio::ConnectionManagerConfig::new()
+                .set_number_of_retries(1)
+                .set_connection_timeout(Some(Duration::from_secs(5)))
+                .set_response_timeout(Some(Duration::from_secs(30)));
+            client.get_connection_manager_with_config(config).await
+        };
+        self.connection.get_or_try_init(connect).await.cloned()
+    }
+
+    async fn pass(&self, targets: &[Target], delete: bool) -> Result<Vec<Reply>, RedisError> {
+        let mut connection = self.connection().await?;
+        let found = match &self.config.user_index {
+            Some(index) => self.look_up(&mut connection, index, targets).await?,
+            None => self.scan(&mut connection, targets).await?,
+        };
+        if delete {
+            self.delete(&mut connection, targets, &found).await?;
+        }
+        let mut replies = vec![Vec::new(); targets.len()];
+        for Found { target, key } in found {
+            replies[target].push(key_digest(&key));
+        }
+        Ok(replies.into_iter().map(Reply::Sessions).collect())
+    }
+
+    /// Reads the sessions in each target's set.
+    async fn look_up(
+        &self,
+        connection: &mut ConnectionManager,
+        index: &str,
+        targets: &[Target],
+    ) -> Result<Vec<Found>, RedisError> {
+        let mut pipe = redis::pipe();
+        for target in targets {
+            pipe.smembers(index.replace("{subject}", &target.subject));
+        }
+        let sets: Vec<Vec<String>> = pipe.query_async(connection).await?;
+        let keys: Vec<String> = sets.iter().flatten().map(|id| self.key(id)).collect();
+        let subjects = by_subject(targets);
+        let mut found = Vec::new();
+        for keys in keys.chunks(BATCH) {
+            self.read(connection, keys, targets, &subjects, &mut found).await?;
+        }
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        found.dedup_by(|a, b| a.key == b.key);
+        Ok(found)
+    }
+
+    /// Reads every session in the store once.
+    async fn scan(&self, connection: &mut ConnectionManager, targets: &[Target]) -> Result<Vec<Found>, RedisError> {
+        let subjects = by_subject(targets);
+        let pattern = format!("{}*", escape_glob(&self.config.prefix));
+        let (mut cursor, mut found) = (0_u64, Vec::new());
+        loop {
+            let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(&pattern)
+                .arg("COUNT")
+                .arg(BATCH)
+                .query_async(connection)
+                .await?;
+            self.read(connection, &keys, targets, &subjects, &mut found).await?;
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        // SCAN may show a key twice.
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        found.dedup_by(|a, b| a.key == b.key);
+        Ok(found)
+    }
+
+    /// Reads the values of some keys, and adds those that belong to a target and are over.
+    async fn read(
+        &self,
+        connection: &mut ConnectionManager,
+        keys: &[String],
+        targets: &[Target],
+        subjects: &HashMap<&str, usize>,
+        found: &mut Vec<Found>,
+    ) -> Result<(), RedisError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<Option<Vec<u8>>> = connection.mget(keys).await?;
+        for (key, value) in keys.iter().zip(values) {
+            let Some(session) = value.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else { continue };
+            let Some(subject) = at(&session, &self.config.user_path).and_then(text) else { continue };
+            let Some(&target) = subjects.get(subject.as_str()) else { continue };
+            if self.began_at(&session).is_none_or(|began| began <= targets[target].cutoff) {
+                found.push(Found { target, key: key.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(
+        &self,
+        connection: &mut ConnectionManager,
+        targets: &[Target],
+        found: &[Found],
+    ) -> Result<(), RedisError> {
+        for chunk in found.chunks(BATCH) {
+            let mut pipe = redis::pipe();
+            for Found { target, key } in chunk {
+                pipe.unlink(key).ignore();
+                if let Some(index) = &self.config.user_index {
+                    let id = key.strip_prefix(&self.config.prefix).unwrap_or(key);
+                    let set = index.replace("{subject}", &targets[*target].subject);
+                    pipe.srem(set, &[id, key.as_str()]).ignore();
+                }
+            }
+            let () = pipe.query_async(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// A set may hold ids, or whole keys.
+    fn key(&self, id: &str) -> String {
+        if id.starts_with(&self.config.prefix) { id.to_owned() } else { format!("{}{id}", self.config.prefix) }
+    }
+
+    fn began_at(&self, session: &serde_json::Value) -> Option<i64> {
+        match at(session, self.config.began_at_path.as_deref()?)? {
+            serde_json::Value::Number(ms) => ms.as_i64(),
+            serde_json::Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond()),
+            _ => None,
+        }
+    }
+}
+
+fn by_subject(targets: &[Target]) -> HashMap<&str, usize> {
+    targets.iter().enumerate().map(|(n, target)| (target.subject.as_str(), n)).collect()
+}
+
+/// Follows names joined by dots into a JSON value.
+fn at<'v>(value: &'v serde_json::Value, path: &str) -> Option<&'v serde_json::Value> {
+    path.split('.').try_fold(value, |value, name| value.get(name))
+}
+
+/// A user's name as text; a number is written in decimal.
+fn text(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Takes the special meaning from characters of a glob pattern.
+fn escape_glob(text: &str) -> String {
+    text.chars().flat_map(|c| if "*?[]\\^-".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
+}
+
+/// Says what failed without the address, which may hold a password.
+fn connector_error(error: RedisError) -> ConnectorError {
+    let kind = error.to_string().split(':').next().unwrap_or_default().to_owned();
+    if error.is_io_error() || error.is_timeout() || error.is_connection_refusal() || error.is_connection_dropped() {
+        ConnectorError::Unreachable("Redis did not answer".to_owned())
+    } else {
+        ConnectorError::Unexpected(format!("Redis: {kind}"))
+    }
+}
+
+impl Connector for Redis {
+    fn capabilities(&self) -> Capabilities {
+        let indexed = self.config.user_index.is_some();
+        // A pass without an index costs the same for all due users as for one.
+        Capabilities {
+            kind: "redis",
+            targets_per_job: if indexed { 500 } else { 5_000 },
+            jobs_per_pass: if indexed { 4 } else { 1_000 },
+            counts: true,
+        }
+    }
+
+    fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+        async move { self.pass(targets, true).await.map_err(connector_error) }.boxed()
+    }
+
+    fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+        async move { self.pass(targets, false).await.map_err(connector_error) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_path_as_text_or_number() {
+        let session = serde_json::json!({"passport": {"user": 7}, "user": "ann"});
+        assert_eq!(at(&session, "passport.user").and_then(text), Some("7".to_owned()));
+        assert_eq!(at(&session, "user").and_then(text), Some("ann".to_owned()));
+        assert_eq!(at(&session, "user.id").and_then(text), None);
+    }
+
+    #[test]
+    fn prefix_is_matched_literally() {
+        assert_eq!(escape_glob("s*ss[1]:"), "s\\*ss\\[1\\]:");
+    }
+}

@@ -1,0 +1,86 @@
+//! The service's own registry: sessions that apps registered by `POST /v1/sessions`.
+//!
+//! A registered session is over from the commit of the termination, by its generation; what is
+//! done here is the clean-up of its row, and the look that nothing was left. Cutoffs play no part.
+
+use std::collections::HashMap;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Capabilities, Connector, ConnectorError, Reply, Target};
+use crate::clock::Clock;
+use crate::store::{Db, DbError};
+
+/// The registry in the service's own database.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    db: Db,
+    clock: Clock,
+}
+
+impl Registry {
+    /// The system's name in outcomes and jobs.
+    pub const NAME: &'static str = "registry";
+
+    /// Looks at the registry in this database.
+    pub fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock }
+    }
+
+    /// Runs in a task of its own: a caller that stops waiting never cancels the transaction.
+    async fn delete(&self, targets: &[Target]) -> Result<Vec<Reply>, DbError> {
+        let (db, users) = (self.db.clone(), user_ids(targets));
+        let transaction = tokio::spawn(async move {
+            let mut tx = db.begin().await?;
+            let ended = tx.delete_ended_sessions(&users).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(ended)
+        });
+        Ok(replies(targets, transaction.await.expect("the transaction does not panic")?))
+    }
+
+    /// What a barrier ended and is still stored; for a preview, what lives.
+    async fn look(&self, targets: &[Target]) -> Result<Vec<Reply>, DbError> {
+        let users = user_ids(targets);
+        let mut found = self.db.list_ended_sessions(&users).await?;
+        if targets.iter().any(|t| t.cutoff == i64::MAX) {
+            for (user, n) in self.db.count_sessions(&users, self.clock.now_ms()).await? {
+                found.extend((0..n).map(|k| (user.clone(), k.to_string())));
+            }
+        }
+        Ok(replies(targets, found))
+    }
+}
+
+fn user_ids(targets: &[Target]) -> Vec<String> {
+    targets.iter().map(|t| t.user_id.clone()).collect()
+}
+
+fn replies(targets: &[Target], found: Vec<(String, String)>) -> Vec<Reply> {
+    let mut by_user: HashMap<String, Vec<String>> = HashMap::new();
+    for (user, mut key) in found {
+        key.truncate(16);
+        by_user.entry(user).or_default().push(key);
+    }
+    targets.iter().map(|t| Reply::Sessions(by_user.remove(&t.user_id).unwrap_or_default())).collect()
+}
+
+fn unreachable(error: DbError) -> ConnectorError {
+    tracing::warn!(error = &error as &dyn std::error::Error, "registry pass failed");
+    ConnectorError::Unreachable("the database failed".to_owned())
+}
+
+impl Connector for Registry {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { kind: "registry", targets_per_job: 500, jobs_per_pass: 2, counts: true }
+    }
+
+    fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+        async move { self.delete(targets).await.map_err(unreachable) }.boxed()
+    }
+
+    fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+        async move { self.look(targets).await.map_err(unreachable) }.boxed()
+    }
+}

@@ -1,0 +1,6 @@
+//! Pure decisions. No async, no I/O, no clock of its own.
+
+pub mod access;
+pub mod chain;
+pub mod fold;
+pub mod outcome;

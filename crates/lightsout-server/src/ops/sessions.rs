@@ -1,0 +1,202 @@
+//! The registry: apps register sessions, list them, end one, and ask whether one is active.
+
+use std::collections::{HashMap, HashSet};
+
+use lightsout_api::{
+    Introspection, RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions, Session, SessionPage,
+    SessionState,
+};
+use serde_json::json;
+
+use super::{Error, body, retried};
+use crate::app::App;
+use crate::clock::timestamp;
+use crate::domain::access::{Caller, INTROSPECT, SESSIONS_READ, SESSIONS_WRITE};
+use crate::domain::fold::fold;
+use crate::random::sha256;
+use crate::store::NewSession;
+
+/// The most sessions that one request may register.
+pub const SESSIONS_MAX: usize = 1_000;
+
+/// Registers sessions: all, or none if an entry is wrong. One that is over already is answered
+/// `ended` and not stored.
+pub async fn register(app: &App, caller: &Caller, request: RegisterSessions) -> Result<RegisteredSessions, Error> {
+    caller.needs_right(SESSIONS_WRITE)?;
+    if request.sessions.is_empty() || request.sessions.len() > SESSIONS_MAX {
+        return Err(Error::invalid(format!("sessions holds 1 to {SESSIONS_MAX} entries")));
+    }
+    let users = users(app, caller, &request.sessions).await?;
+    let mut prepared = Vec::with_capacity(request.sessions.len());
+    for (n, (session, user_id)) in request.sessions.into_iter().zip(users).enumerate() {
+        prepared.push(prepare(app, caller, session, user_id).map_err(|why| Error::invalid(format!("sessions[{n}]: {why}")))?);
+    }
+    let rows: Vec<NewSession> = prepared.iter().map(|(row, _)| row.clone()).collect();
+    let mut seen = HashSet::new();
+    if let Some(twice) = rows.iter().position(|row| !seen.insert(row.session_hash.as_str())) {
+        return Err(Error::invalid(format!("sessions[{twice}]: this session_id stands twice in the request")));
+    }
+    let live = retried!(register_once(app, &rows))?;
+    let live: HashMap<String, String> = live.into_iter().collect();
+    let answer = |(row, minted): (NewSession, Option<String>)| {
+        let is_live = live.get(&row.session_hash) == Some(&row.user_id);
+        RegisteredSession {
+            session_id: minted.filter(|_| is_live),
+            user_id: row.user_id.into(),
+            state: if is_live { SessionState::Active } else { SessionState::Ended },
+            expires_at: timestamp(row.expires_at),
+            id: row.session_hash.into(),
+        }
+    };
+    Ok(RegisteredSessions { sessions: prepared.into_iter().map(answer).collect() })
+}
+
+async fn register_once(app: &App, rows: &[NewSession]) -> Result<Vec<(String, String)>, Error> {
+    let mut tx = app.db.begin().await?;
+    let live = tx.register_sessions(rows, app.clock.now_ms()).await?;
+    tx.commit().await?;
+    Ok(live)
+}
+
+/// The user of each entry, by id or by login.
+async fn users(app: &App, caller: &Caller, sessions: &[RegisterSession]) -> Result<Vec<String>, Error> {
+    let ids: Vec<String> = sessions.iter().filter_map(|s| s.user_id.as_ref().map(|id| id.0.clone())).collect();
+    let logins: Vec<String> = sessions.iter().filter_map(|s| s.login.as_deref().map(fold)).collect();
+    let by_id = app.db.list_known_users(&caller.enterprise_id.0, &ids, &logins).await?;
+    let known: HashSet<&str> = by_id.iter().map(|(id, _)| id.as_str()).collect();
+    let by_login: HashMap<&str, &str> =
+        by_id.iter().filter_map(|(id, login)| Some((login.as_deref()?, id.as_str()))).collect();
+    let mut users = Vec::with_capacity(sessions.len());
+    for (n, session) in sessions.iter().enumerate() {
+        users.push(match (&session.user_id, &session.login) {
+            (Some(id), None) if known.contains(id.as_str()) => id.0.clone(),
+            (Some(id), None) => return Err(Error::not_found("user_id", id.as_str())),
+            (None, Some(login)) => match by_login.get(fold(login).as_str()) {
+                Some(id) => (*id).to_owned(),
+                None => return Err(Error::not_found("login", login)),
+            },
+            _ => return Err(Error::invalid(format!("sessions[{n}]: name the user by user_id or by login, one of the two"))),
+        });
+    }
+    Ok(users)
+}
+
+/// Checks one entry. Returns the row, and the minted session id if the app brought none.
+fn prepare(
+    app: &App,
+    caller: &Caller,
+    session: RegisterSession,
+    user_id: String,
+) -> Result<(NewSession, Option<String>), String> {
+    let now = app.clock.now_ms();
+    let minted = session.session_id.is_none().then(|| app.random.session_id());
+    let session_id = session.session_id.or_else(|| minted.clone()).unwrap_or_default();
+    if !(16..=512).contains(&session_id.len()) {
+        return Err("session_id has 16 to 512 characters; a shorter one could be guessed".to_owned());
+    }
+    let began_at = session.began_at.map(|t| t.as_millisecond());
+    if began_at.is_some_and(|at| at > now + app.settings.registry_clock_skew_ms) {
+        return Err("began_at lies in the future".to_owned());
+    }
+    let life = app.settings.session_life_ms;
+    let expires_at = session.expires_at.map_or(now + life, |t| t.as_millisecond());
+    if expires_at <= now || expires_at > now + life {
+        return Err(format!("expires_at lies in the future, at most {} s ahead", life / 1000));
+    }
+    if [&session.device, &session.address].into_iter().flatten().any(|text| text.chars().count() > 200) {
+        return Err("device and address are limited to 200 characters".to_owned());
+    }
+    let row = NewSession {
+        session_hash: sha256(&session_id),
+        user_id,
+        client_id: caller.client_id.as_ref().map(|id| id.0.clone()).unwrap_or_default(),
+        began_at: began_at.unwrap_or(now),
+        // A begin that the service itself stamped needs no allowance for another clock.
+        clock_skew_ms: if began_at.is_some() { app.settings.registry_clock_skew_ms } else { 0 },
+        expires_at,
+        device: session.device,
+        address: session.address,
+    };
+    Ok((row, minted))
+}
+
+/// Lists a user's live sessions.
+pub async fn list(app: &App, caller: &Caller, user_id: &str, marker: Option<&str>, limit: i64) -> Result<SessionPage, Error> {
+    caller.needs_right(SESSIONS_READ)?;
+    if app.db.find_user(&caller.enterprise_id.0, user_id).await?.is_none() {
+        return Err(Error::not_found("user_id", user_id));
+    }
+    let mut rows = app.db.list_sessions(user_id, marker.unwrap_or(""), app.clock.now_ms(), limit + 1).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_marker = rows.last().filter(|_| more).map(|row| row.session_hash.clone());
+    let entries = rows
+        .into_iter()
+        .map(|row| Session {
+            id: row.session_hash.into(),
+            user_id: row.user_id.into(),
+            client_id: row.client_id.into(),
+            began_at: timestamp(row.began_at),
+            expires_at: timestamp(row.expires_at),
+            device: row.device,
+            address: row.address,
+        })
+        .collect();
+    Ok(SessionPage { entries, next_marker })
+}
+
+/// Ends one session at once. Its id stays refused until it would have expired.
+pub async fn end(app: &App, caller: &Caller, session_hash: &str) -> Result<(), Error> {
+    caller.needs_right(SESSIONS_WRITE)?;
+    retried!(end_once(app, caller, session_hash))
+}
+
+async fn end_once(app: &App, caller: &Caller, session_hash: &str) -> Result<(), Error> {
+    let mut tx = app.db.begin().await?;
+    let ended = tx.end_session(&caller.enterprise_id.0, session_hash).await?;
+    let Some(user_id) = ended else { return Err(Error::not_found("session", session_hash)) };
+    let source = json!({"type": "user", "id": user_id});
+    let event = body::caused(caller, "SESSION_ENDED", source, json!({"session": session_hash}));
+    tx.append_events(&caller.enterprise_id.0, app.clock.now_ms(), &app.random, vec![event]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Says whether a session id or one of our tokens is active (RFC 7662). Another enterprise's is
+/// not: an app learns nothing of it.
+pub async fn introspect(app: &App, caller: &Caller, token: &str) -> Result<Introspection, Error> {
+    caller.needs_right(INTROSPECT)?;
+    let (now, hash) = (app.clock.now_ms(), sha256(token));
+    if let Some(session) = app.db.find_session(&hash).await? {
+        let active = session.is_active(now) && session.enterprise_id == caller.enterprise_id.0;
+        return Ok(if active {
+            Introspection {
+                active: true,
+                sub: Some(session.user_id),
+                username: session.login,
+                client_id: Some(session.client_id),
+                scope: None,
+                iat: Some(session.began_at / 1000),
+                exp: Some(session.expires_at / 1000),
+                token_type: Some("session".to_owned()),
+            }
+        } else {
+            Introspection::default()
+        });
+    }
+    let token = app.db.find_token(&hash).await?;
+    Ok(match token.filter(|t| t.is_active(now) && t.enterprise_id == caller.enterprise_id.0) {
+        Some(token) => Introspection {
+            active: true,
+            sub: Some(token.user_id),
+            username: token.login,
+            client_id: token.client_id,
+            scope: Some(token.scopes),
+            iat: Some(token.created_at / 1000),
+            exp: Some(token.expires_at / 1000),
+            token_type: Some("bearer".to_owned()),
+        },
+        None => Introspection::default(),
+    })
+}

@@ -1,0 +1,349 @@
+//! The operation that everything else is for: end every session of these people.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use lightsout_api::{CreateTermination, Preview, Skip, SkipReason, SystemPreview, TerminationId};
+use serde_json::json;
+
+use super::{Error, body, retried};
+use crate::app::App;
+use crate::connector::{Reply, Target};
+use crate::domain::access::{self, Caller, Permissions};
+use crate::domain::fold::fold;
+use crate::random::sha256;
+use crate::store::{DbError, NewEvent, NewTermination, TargetFacts, Tx};
+
+/// The most entries that one request may list. A group's size is not limited.
+pub const ENTRIES_MAX: usize = 10_000;
+/// The longest reason, in characters.
+pub const REASON_MAX: usize = 500;
+/// How long a preview waits for one system.
+const PREVIEW_TIMEOUT: Duration = Duration::from_secs(10);
+/// More people than this are not counted system by system in a preview.
+const PREVIEW_PEOPLE_MAX: usize = 10_000;
+
+/// The people of a request, each once, and the entries that were left out.
+struct Resolved {
+    people: Vec<TargetFacts>,
+    skips: Vec<Skip>,
+}
+
+/// What the caller administers, asked for once before any look-up of targets.
+struct Administered(Vec<String>);
+
+/// Accepts a termination: resolves, checks, and writes it in one transaction.
+///
+/// When this returns, the registered sessions of these people are refused already, and jobs for
+/// every system are durable. The same `idempotency_key` with the same request returns the same
+/// termination. Run it in a task that nobody cancels.
+pub async fn request(
+    app: &App,
+    caller: &Caller,
+    request: &CreateTermination,
+    idempotency_key: Option<&str>,
+) -> Result<TerminationId, Error> {
+    let administered = check(app, caller, request).await?;
+    let key = idempotency_key.map(|key| Key::new(caller, key, request));
+    if let Some(id) = known(app, key.as_ref()).await? {
+        return Ok(id);
+    }
+    match retried!(accept_once(app, caller, request, &administered, key.as_ref())) {
+        Err(Error::Db(DbError::Duplicate)) if key.is_some() => {
+            // The same request committed first.
+            known(app, key.as_ref()).await?.ok_or(Error::Db(DbError::Conflict))
+        }
+        Ok(id) => {
+            app.wake();
+            Ok(id)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Says what a termination would end, and changes nothing.
+pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) -> Result<Preview, Error> {
+    let administered = check(app, caller, request).await?;
+    let mut tx = app.db.begin().await?;
+    let resolved = resolve(&mut tx, caller, request, &administered).await?;
+    drop(tx);
+    let ids: Vec<String> = resolved.people.iter().map(|p| p.user_id.clone()).collect();
+    let mut systems = Vec::with_capacity(app.systems.len());
+    for (name, system) in &app.systems {
+        let people = app.db.list_targets_now(&ids, name).await?;
+        let targets: Vec<Target> = people
+            .iter()
+            .filter_map(|t| {
+                let subject = system.subject.of(t)?;
+                Some(Target { user_id: t.user_id.clone(), subject, cutoff: i64::MAX })
+            })
+            .collect();
+        let sessions = if targets.len() <= PREVIEW_PEOPLE_MAX && system.connector.capabilities().counts {
+            let found = tokio::time::timeout(PREVIEW_TIMEOUT, system.connector.find(&targets)).await;
+            found.ok().and_then(Result::ok).and_then(|replies| count(&replies))
+        } else {
+            None
+        };
+        systems.push(SystemPreview { system: name.clone(), sessions });
+    }
+    Ok(Preview {
+        people: resolved.people.len() as u64,
+        systems,
+        includes_caller: resolved.people.iter().any(|p| p.user_id == caller.asked_by().user_id.0),
+        includes_admin: resolved.people.iter().any(|p| p.role() != lightsout_api::Role::User),
+        skipped: resolved.skips,
+    })
+}
+
+/// Ends the sessions of one user inside a transaction that deletes or deactivates that user; the
+/// caller has been checked for that. Returns the events to append.
+pub(super) async fn end_user(
+    app: &App,
+    tx: &mut Tx,
+    caller: &Caller,
+    user_id: &str,
+    reason: &str,
+) -> Result<Vec<NewEvent>, Error> {
+    let (_, events) = write(app, tx, caller, Some(reason.to_owned()), &[user_id.to_owned()], &[]).await?;
+    Ok(events)
+}
+
+/// Checks the request's shape and whether the caller may end anybody.
+async fn check(app: &App, caller: &Caller, request: &CreateTermination) -> Result<Administered, Error> {
+    let users = !(request.user_ids.is_empty() && request.logins.is_empty());
+    let groups = !request.group_ids.is_empty();
+    let administered: Vec<String> = app
+        .db
+        .list_administered(&caller.person.user_id.0)
+        .await?
+        .into_iter()
+        .filter(|(_, permissions): &(String, Permissions)| permissions.can_edit_accounts())
+        .map(|(group, _)| group)
+        .collect();
+    access::may_end_anyone(caller, users, groups, !administered.is_empty())?;
+    if !users && !groups {
+        return Err(Error::invalid("name at least one user or group: user_ids, logins or group_ids"));
+    }
+    if request.user_ids.len() + request.logins.len() + request.group_ids.len() > ENTRIES_MAX {
+        return Err(Error::invalid(format!(
+            "at most {ENTRIES_MAX} entries in one request; send several requests, or name a group"
+        )));
+    }
+    if request.reason.as_ref().is_some_and(|r| r.chars().count() > REASON_MAX) {
+        return Err(Error::invalid(format!("reason is limited to {REASON_MAX} characters")));
+    }
+    Ok(Administered(administered))
+}
+
+async fn accept_once(
+    app: &App,
+    caller: &Caller,
+    request: &CreateTermination,
+    administered: &Administered,
+    key: Option<&Key>,
+) -> Result<TerminationId, Error> {
+    let mut tx = app.db.begin().await?;
+    let resolved = resolve(&mut tx, caller, request, administered).await?;
+    let user_ids: Vec<String> = resolved.people.into_iter().map(|p| p.user_id).collect();
+    let (id, events) = write(app, &mut tx, caller, request.reason.clone(), &user_ids, &resolved.skips).await?;
+    let now = app.clock.now_ms();
+    if let Some(key) = key {
+        tx.insert_idempotency_key(&key.key_hash, &key.request_hash, &id, now).await?;
+    }
+    let head = tx.append_events(&caller.enterprise_id.0, now, &app.random, events).await?;
+    if user_ids.is_empty() {
+        tx.finish_termination(&id, "done", now, &head).await?;
+    }
+    tx.commit().await?;
+    tracing::info!(termination_id = %id, people = user_ids.len(), "termination accepted");
+    Ok(TerminationId(id))
+}
+
+/// Writes a termination and raises the barriers. Returns its id and the events to append.
+async fn write(
+    app: &App,
+    tx: &mut Tx,
+    caller: &Caller,
+    reason: Option<String>,
+    user_ids: &[String],
+    skips: &[Skip],
+) -> Result<(String, Vec<NewEvent>), Error> {
+    let now = app.clock.now_ms();
+    let id = app.random.id("t_");
+    let person = |p: &access::Person| (p.user_id.0.clone(), p.login.clone());
+    let new = NewTermination {
+        termination_id: id.clone(),
+        enterprise_id: caller.enterprise_id.0.clone(),
+        asked_by: person(caller.asked_by()),
+        as_user: caller.sent_by.is_some().then(|| person(&caller.person)),
+        reason,
+        cutoff: now,
+        give_up_at: now + app.settings.give_up_after_ms,
+        user_ids: user_ids.to_vec(),
+        skips: skips.iter().map(|s| (s.kind.clone(), s.value.clone(), skip_reason(s.reason).to_owned())).collect(),
+        systems: app
+            .systems
+            .iter()
+            .map(|(name, system)| (name.clone(), system.connector.capabilities().targets_per_job))
+            .collect(),
+    };
+    tx.insert_termination(&new).await?;
+    tx.raise_barriers(&id, now).await?;
+    let source = json!({"type": "termination", "id": id});
+    let details = json!({"termination_id": id, "people": user_ids.len(), "reason": new.reason, "skipped": skips.len()});
+    let mut requested = body::caused(caller, "SESSION_TERMINATION_REQUESTED", source.clone(), details);
+    requested.termination_id = Some(id.clone());
+    let mut events = vec![requested];
+    if user_ids.is_empty() {
+        events.push(body::own("SESSION_TERMINATION_DONE", &id, source, json!({"termination_id": id, "state": "done", "people": 0})));
+    }
+    Ok((id, events))
+}
+
+/// Looks up the people of a request and checks each: first what is unknown (404), then what is not
+/// permitted (403). What the request allows to skip is left out and listed.
+async fn resolve(
+    tx: &mut Tx,
+    caller: &Caller,
+    request: &CreateTermination,
+    administered: &Administered,
+) -> Result<Resolved, Error> {
+    let enterprise = caller.enterprise_id.0.as_str();
+    let ids: Vec<String> = request.user_ids.iter().map(|id| id.0.clone()).collect();
+    let logins: Vec<String> = request.logins.iter().map(|login| fold(login)).collect();
+    let groups: Vec<String> = request.group_ids.iter().map(|id| id.0.clone()).collect();
+
+    let by_id = tx.list_targets_by_id(enterprise, &ids).await?;
+    let by_login = tx.list_targets_by_login(enterprise, &logins).await?;
+    let known_groups = tx.list_group_ids(enterprise, &groups).await?;
+    let known_ids: HashSet<&str> = by_id.iter().map(|p| p.user_id.as_str()).collect();
+    let known_logins: HashSet<&str> = by_login.iter().filter_map(|p| p.login_folded.as_deref()).collect();
+    let known_groups: HashSet<&str> = known_groups.iter().map(|(id,)| id.as_str()).collect();
+    let mut unknown = Vec::new();
+    unknown.extend(missing("user_id", &ids, &ids, &known_ids));
+    unknown.extend(missing("login", &request.logins, &logins, &known_logins));
+    unknown.extend(missing("group_id", &groups, &groups, &known_groups));
+    if !unknown.is_empty() && !request.skip_unknown {
+        return Err(Error::NotFound(unknown));
+    }
+    let mut skips = unknown;
+
+    let plain = caller.standing == access::Standing::User;
+    let mut allowed_groups: Vec<String> = Vec::new();
+    for group in groups.iter().filter(|g| known_groups.contains(g.as_str())) {
+        if !plain || administered.0.contains(group) {
+            allowed_groups.push(group.clone());
+        } else {
+            let denied = access::may_end(caller.standing, lightsout_api::Role::User, false, false).expect_err("not administered");
+            refuse(request, &mut skips, "group_id", group, denied)?;
+        }
+    }
+    let members = tx.list_targets_by_group(&allowed_groups).await?;
+    let reach: HashSet<String> = if plain {
+        tx.list_targets_by_group(&administered.0).await?.into_iter().map(|p| p.user_id).collect()
+    } else {
+        HashSet::new()
+    };
+    let mut people = BTreeMap::new();
+    for person in by_id.into_iter().chain(by_login).chain(members) {
+        let myself = person.user_id == caller.person.user_id.0;
+        match access::may_end(caller.standing, person.role(), myself, reach.contains(&person.user_id)) {
+            Ok(()) => drop(people.insert(person.user_id.clone(), person)),
+            Err(denied) => refuse(request, &mut skips, "user_id", &person.user_id, denied)?,
+        }
+    }
+    Ok(Resolved { people: people.into_values().collect(), skips })
+}
+
+/// Refuses the whole request, or leaves one entry out where the request allows that.
+fn refuse(
+    request: &CreateTermination,
+    skips: &mut Vec<Skip>,
+    kind: &str,
+    value: &str,
+    denied: access::Denied,
+) -> Result<(), Error> {
+    if !request.skip_not_permitted {
+        return Err(denied.into());
+    }
+    let skip = Skip { kind: kind.to_owned(), value: value.to_owned(), reason: SkipReason::NotPermitted };
+    if !skips.contains(&skip) {
+        skips.push(skip);
+    }
+    Ok(())
+}
+
+/// The entries that were asked for and not found, each once; `asked` and `compared` go in step.
+fn missing(kind: &str, asked: &[String], compared: &[String], known: &HashSet<&str>) -> Vec<Skip> {
+    let mut seen = HashSet::new();
+    asked
+        .iter()
+        .zip(compared)
+        .filter(|(_, compared)| !known.contains(compared.as_str()) && seen.insert(compared.as_str()))
+        .map(|(asked, _)| Skip { kind: kind.to_owned(), value: asked.clone(), reason: SkipReason::Unknown })
+        .collect()
+}
+
+pub(super) fn skip_reason(reason: SkipReason) -> &'static str {
+    match reason {
+        SkipReason::Unknown => "unknown",
+        SkipReason::NotPermitted => "not_permitted",
+    }
+}
+
+/// The number of sessions in replies; none where the system cannot say.
+fn count(replies: &[Reply]) -> Option<u64> {
+    replies.iter().map(|reply| match reply {
+        Reply::Sessions(keys) => Some(keys.len() as u64),
+        Reply::EndsBy(_) | Reply::Delivered | Reply::Unknown | Reply::Failed(_) => None,
+    })
+    .sum()
+}
+
+/// An idempotency key, bound to its caller, and the request that it stands for.
+struct Key {
+    key_hash: String,
+    request_hash: String,
+}
+
+impl Key {
+    fn new(caller: &Caller, key: &str, request: &CreateTermination) -> Self {
+        let request = serde_json::to_string(request).expect("a request is plain data");
+        Self {
+            key_hash: sha256(&format!("{} {} {key}", caller.asked_by().user_id, caller.person.user_id)),
+            request_hash: sha256(&request),
+        }
+    }
+}
+
+/// The termination that a key stands for already.
+async fn known(app: &App, key: Option<&Key>) -> Result<Option<TerminationId>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    match app.db.find_idempotency_key(&key.key_hash).await? {
+        Some((id, request_hash)) if request_hash == key.request_hash => Ok(Some(TerminationId(id))),
+        Some(_) => Err(Error::Conflict {
+            code: "idempotency_key_reused",
+            message: "this Idempotency-Key was sent with another request; use a new key".to_owned(),
+        }),
+        None => Ok(None),
+    }
+}
+
+/// Merges targets that a system knows by the same name: one entry each, the latest cutoff wins.
+/// Returns the entries, and for each target the number of its entry.
+pub(crate) fn merge(targets: Vec<Target>) -> (Vec<Target>, Vec<usize>) {
+    let mut merged: Vec<Target> = Vec::with_capacity(targets.len());
+    let mut by_subject: HashMap<String, usize> = HashMap::with_capacity(targets.len());
+    let places = targets
+        .into_iter()
+        .map(|target| {
+            let place = *by_subject.entry(target.subject.clone()).or_insert(merged.len());
+            match merged.get_mut(place) {
+                Some(entry) => entry.cutoff = entry.cutoff.max(target.cutoff),
+                None => merged.push(target),
+            }
+            place
+        })
+        .collect();
+    (merged, places)
+}

@@ -1,0 +1,214 @@
+//! Apps, their public keys, and the tokens given to them.
+
+use crate::args;
+use crate::store::{Db, DbError, Tx};
+
+/// An app: a client of OAuth 2.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct AppRow {
+    /// The id.
+    pub client_id: String,
+    /// The tenant.
+    pub enterprise_id: String,
+    /// The name.
+    pub name: String,
+    /// SHA-256 of the secret.
+    pub secret_hash: String,
+    /// Scopes, separated by spaces.
+    pub scopes: String,
+    /// Rights, separated by spaces.
+    pub rights: String,
+    /// Its service account.
+    pub service_user_id: String,
+    /// Set where it may end admins.
+    pub may_end_admins_at: Option<i64>,
+    /// Set where it may ask for users' tokens.
+    pub user_tokens_at: Option<i64>,
+    /// Set where it may send assertions addressed to Box.
+    pub box_audience_at: Option<i64>,
+    /// When it was created.
+    pub created_at: i64,
+}
+
+/// A public key of an app.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct AppKeyRow {
+    /// The id (`kid`).
+    pub key_id: String,
+    /// The app.
+    pub client_id: String,
+    /// The RSA public key, PEM.
+    pub public_pem: String,
+    /// When it was added.
+    pub created_at: i64,
+}
+
+/// A token to store.
+#[derive(Clone, Debug)]
+pub struct TokenRow {
+    /// SHA-256 of the token.
+    pub token_hash: String,
+    /// On whose behalf.
+    pub user_id: String,
+    /// The app that it was given to; none for a developer token.
+    pub client_id: Option<String>,
+    /// Scopes, separated by spaces.
+    pub scopes: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it expires.
+    pub expires_at: i64,
+}
+
+/// Everything that authentication needs to know of a token.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct TokenFacts {
+    /// On whose behalf.
+    pub user_id: String,
+    /// The tenant.
+    pub enterprise_id: String,
+    /// The login.
+    pub login: Option<String>,
+    /// The display name.
+    pub name: String,
+    /// The role, in the wire's words.
+    pub role: String,
+    /// The status, in the wire's words.
+    pub status: String,
+    /// The app whose service account the user is.
+    pub service_of: Option<String>,
+    /// The app that the token was given to.
+    pub client_id: Option<String>,
+    /// The token's scopes, separated by spaces.
+    pub scopes: String,
+    /// The app's rights, separated by spaces.
+    pub rights: Option<String>,
+    /// Set where the app may end admins.
+    pub may_end_admins_at: Option<i64>,
+    /// The user's generation when the token was made.
+    pub generation: i64,
+    /// The user's generation now.
+    pub generation_now: i64,
+    /// When the token was made.
+    pub created_at: i64,
+    /// When the token expires.
+    pub expires_at: i64,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+}
+
+impl TokenFacts {
+    /// Whether the token may be used: not expired, not revoked, its user active and not terminated
+    /// since.
+    pub fn is_active(&self, now: i64) -> bool {
+        self.revoked_at.is_none()
+            && now < self.expires_at
+            && self.generation >= self.generation_now
+            && self.status != "inactive"
+    }
+
+    /// The role as a type.
+    pub fn role(&self) -> lightsout_api::Role {
+        super::directory::role(&self.role)
+    }
+}
+
+impl Db {
+    /// Finds an app.
+    pub async fn find_app(&self, client_id: &str) -> Result<Option<AppRow>, DbError> {
+        self.find("SELECT * FROM apps WHERE client_id = $1", args![client_id]).await
+    }
+
+    /// Lists an app's public keys, newest first.
+    pub async fn list_app_keys(&self, client_id: &str) -> Result<Vec<AppKeyRow>, DbError> {
+        self.fetch("SELECT * FROM app_keys WHERE client_id = $1 ORDER BY created_at DESC, key_id", args![client_id]).await
+    }
+
+    /// Finds what a token stands for.
+    pub async fn find_token(&self, token_hash: &str) -> Result<Option<TokenFacts>, DbError> {
+        self.find(
+            "SELECT t.user_id, u.enterprise_id, u.login, u.name, u.role, u.status, u.service_of, t.client_id,
+                    t.scopes, a.rights, a.may_end_admins_at, t.generation,
+                    coalesce(b.generation, 0) AS generation_now, t.created_at, t.expires_at, t.revoked_at
+             FROM tokens t
+             JOIN users u ON u.user_id = t.user_id
+             LEFT JOIN apps a ON a.client_id = t.client_id
+             LEFT JOIN barriers b ON b.user_id = t.user_id
+             WHERE t.token_hash = $1",
+            args![token_hash],
+        )
+        .await
+    }
+}
+
+impl Tx {
+    /// Inserts an app.
+    pub async fn insert_app(&mut self, app: &AppRow) -> Result<(), DbError> {
+        self.execute(
+            "INSERT INTO apps
+                 (client_id, enterprise_id, name, secret_hash, scopes, rights, service_user_id,
+                  may_end_admins_at, user_tokens_at, box_audience_at, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            args![
+                &app.client_id,
+                &app.enterprise_id,
+                &app.name,
+                &app.secret_hash,
+                &app.scopes,
+                &app.rights,
+                &app.service_user_id,
+                app.may_end_admins_at,
+                app.user_tokens_at,
+                app.box_audience_at,
+                app.created_at
+            ],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Inserts a public key of an app.
+    pub async fn insert_app_key(&mut self, key: &AppKeyRow) -> Result<(), DbError> {
+        self.execute(
+            "INSERT INTO app_keys VALUES ($1, $2, $3, $4)",
+            args![&key.key_id, &key.client_id, &key.public_pem, key.created_at],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Inserts a token with its user's generation as it is in this transaction.
+    pub async fn insert_token(&mut self, token: &TokenRow) -> Result<(), DbError> {
+        self.execute(
+            "INSERT INTO tokens
+                 (token_hash, user_id, client_id, scopes, generation, created_at, expires_at, revoked_at)
+             VALUES ($1, $2, $3, $4,
+                     coalesce((SELECT generation FROM barriers WHERE user_id = $2), 0), $5, $6, NULL)",
+            args![
+                &token.token_hash,
+                &token.user_id,
+                token.client_id.clone(),
+                &token.scopes,
+                token.created_at,
+                token.expires_at
+            ],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Revokes a token of an app. Nothing for an unknown token or another app's (RFC 7009).
+    pub async fn revoke_token(&mut self, token_hash: &str, client_id: &str, now: i64) -> Result<(), DbError> {
+        self.execute(
+            "UPDATE tokens SET revoked_at = $3 WHERE token_hash = $1 AND client_id = $2 AND revoked_at IS NULL",
+            args![token_hash, client_id, now],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Burns the id of an assertion. [`DbError::Duplicate`]: it was used before.
+    pub async fn insert_assertion(&mut self, jti_hash: &str, expires_at: i64) -> Result<(), DbError> {
+        self.execute("INSERT INTO assertions VALUES ($1, $2)", args![jti_hash, expires_at]).await.map(drop)
+    }
+}

@@ -1,0 +1,362 @@
+//! One set of SQL texts over SQLite and PostgreSQL.
+//!
+//! A statement is written once, with `$1` parameters. What truly differs is a word in braces:
+//! `{rows $1}` and `{texts $1}` turn a JSON array argument into rows, `{skip_locked}`, `{share}`,
+//! `{bytewise}` and `{without_rowid}` say what only one of the two knows. Nothing outside this
+//! module knows which database it is. Every statement runs in the tests on both.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, FromRow, Postgres, Sqlite, Transaction};
+
+/// What went wrong in the database, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// A unique key is taken.
+    #[error("the key is taken")]
+    Duplicate,
+    /// Another transaction was in the way; the same transaction may succeed if it is run again.
+    #[error("another transaction was in the way")]
+    Conflict,
+    /// The database did not answer.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// The statement or the stored data is wrong.
+    #[error("the database refused the statement")]
+    Other(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|e| e.code().map(Cow::into_owned));
+        match (&error, code.as_deref()) {
+            (sqlx::Error::Database(e), _) if e.is_unique_violation() => Self::Duplicate,
+            // PostgreSQL: serialization failure, deadlock. SQLite: busy, busy snapshot.
+            (_, Some("40001" | "40P01" | "5" | "517")) => Self::Conflict,
+            // PostgreSQL is shutting down or starting. SQLite: I/O error, full.
+            (_, Some("57P01" | "57P02" | "57P03" | "10" | "13")) => Self::Unavailable(error),
+            (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, _) => {
+                Self::Unavailable(error)
+            }
+            _ => Self::Other(error),
+        }
+    }
+}
+
+/// A parameter of a statement.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `NULL` of a text or a number.
+    Null,
+    /// A BIGINT; times are milliseconds since 1970 UTC.
+    Int(i64),
+    /// A TEXT.
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&String> for Value {
+    fn from(value: &String) -> Self {
+        Self::Text(value.clone())
+    }
+}
+
+/// A list or an object travels as JSON text.
+impl From<serde_json::Value> for Value {
+    fn from(value: serde_json::Value) -> Self {
+        Self::Text(value.to_string())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// Collects the parameters of a statement.
+#[macro_export]
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::Value::from($value)),*] };
+}
+
+/// A row type that both databases can fill.
+pub trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// The database: SQLite in a file, or PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pools: Pools,
+}
+
+#[derive(Clone, Debug)]
+enum Pools {
+    /// SQLite has one writer; readers see the last commit (WAL).
+    Sqlite { read: SqlitePool, write: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// An open write transaction. Dropped without [`Tx::commit`], it is rolled back.
+///
+/// Open one only in a task that nobody cancels: a `BEGIN` that is cancelled half-way stays open on
+/// a PostgreSQL connection (sqlx 4393).
+pub struct Tx(Inner);
+
+enum Inner {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Past this size of the write-ahead log the writer itself truncates it.
+const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+impl Db {
+    /// Opens `url`: `sqlite:PATH` or `postgres://...`. A SQLite file is created if it is missing.
+    pub async fn open(url: &str, connections_max: u32) -> Result<Self, DbError> {
+        let pools = if url.starts_with("postgres") { open_postgres(url, connections_max).await? } else { open_sqlite(url, connections_max).await? };
+        Ok(Self { pools })
+    }
+
+    /// Closes every connection, so that SQLite folds its log into the file.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Reads rows outside a transaction.
+    pub async fn fetch<T: Row>(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<T>, DbError> {
+        Ok(match &self.pools {
+            Pools::Sqlite { read, .. } => {
+                sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(read).await?
+            }
+            Pools::Postgres(pool) => {
+                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(pool).await?
+            }
+        })
+    }
+
+    /// Reads at most one row outside a transaction.
+    pub async fn find<T: Row>(&self, sql: &'static str, args: Vec<Value>) -> Result<Option<T>, DbError> {
+        Ok(self.fetch(sql, args).await?.pop())
+    }
+
+    /// Opens a write transaction. On SQLite it holds the one writer until it ends.
+    pub async fn begin(&self) -> Result<Tx, DbError> {
+        Ok(Tx(match &self.pools {
+            Pools::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+        }))
+    }
+
+    /// Copies SQLite's write-ahead log into the file, off the commit path. Nothing on PostgreSQL.
+    ///
+    /// A passive checkpoint never waits and never blocks, but cannot shorten the log while readers
+    /// are in it; past `WAL_BYTES_MAX` the writer truncates.
+    pub async fn checkpoint(&self) -> Result<(), DbError> {
+        let Pools::Sqlite { read, write } = &self.pools else { return Ok(()) };
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(read).await?;
+        let file = write.connect_options().get_filename().to_owned();
+        let wal = format!("{}-wal", file.display());
+        if tokio::fs::metadata(wal).await.is_ok_and(|m| m.len() > WAL_BYTES_MAX) {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(write).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Tx {
+    /// Reads rows, or runs a statement with `RETURNING`.
+    pub async fn fetch<T: Row>(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Vec<T>, DbError> {
+        Ok(match &mut self.0 {
+            Inner::Sqlite(tx) => {
+                sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(&mut **tx).await?
+            }
+            Inner::Postgres(tx) => {
+                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **tx).await?
+            }
+        })
+    }
+
+    /// Reads at most one row.
+    pub async fn find<T: Row>(&mut self, sql: &'static str, args: Vec<Value>) -> Result<Option<T>, DbError> {
+        Ok(self.fetch(sql, args).await?.pop())
+    }
+
+    /// Runs a statement and counts the rows that it touched.
+    pub async fn execute(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64, DbError> {
+        Ok(match &mut self.0 {
+            Inner::Sqlite(tx) => {
+                sqlx::query_with(render::<Lite>(sql), sqlite_args(args)).execute(&mut **tx).await?.rows_affected()
+            }
+            Inner::Postgres(tx) => {
+                sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut **tx).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Makes the transaction durable: on disk before this returns, on both databases.
+    pub async fn commit(self) -> Result<(), DbError> {
+        match self.0 {
+            Inner::Sqlite(tx) => tx.commit().await?,
+            Inner::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Runs a script of several statements; for migrations only.
+    pub(super) async fn run_script(&mut self, script: &'static str) -> Result<(), DbError> {
+        match &mut self.0 {
+            Inner::Sqlite(tx) => sqlx::raw_sql(render::<Lite>(script)).execute(&mut **tx).await.map(drop)?,
+            Inner::Postgres(tx) => sqlx::raw_sql(render::<Pg>(script)).execute(&mut **tx).await.map(drop)?,
+        }
+        Ok(())
+    }
+}
+
+async fn open_sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> {
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(DbError::Other)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(false)
+        .busy_timeout(Duration::from_secs(10))
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("cache_size", "-16384")
+        .disable_statement_logging();
+    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let read = SqlitePoolOptions::new().max_connections(connections_max).connect_with(options).await?;
+    Ok(Pools::Sqlite { read, write })
+}
+
+async fn open_postgres(url: &str, connections_max: u32) -> Result<Pools, DbError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(DbError::Other)?
+        .application_name("lightsout")
+        .options([("statement_timeout", "60s"), ("lock_timeout", "10s")])
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await?;
+    Ok(Pools::Postgres(pool))
+}
+
+fn sqlite_args(args: Vec<Value>) -> sqlx::sqlite::SqliteArguments {
+    use sqlx::Arguments;
+    let mut out = sqlx::sqlite::SqliteArguments::default();
+    for value in args {
+        match value {
+            Value::Null => out.add(None::<String>),
+            Value::Int(n) => out.add(n),
+            Value::Text(s) => out.add(s),
+        }
+        .expect("a number, a text or NULL always encodes");
+    }
+    out
+}
+
+fn postgres_args(args: Vec<Value>) -> sqlx::postgres::PgArguments {
+    use sqlx::Arguments;
+    let mut out = sqlx::postgres::PgArguments::default();
+    for value in args {
+        match value {
+            Value::Null => out.add(NullOfAnyType),
+            Value::Int(n) => out.add(n),
+            Value::Text(s) => out.add(s),
+        }
+        .expect("a number, a text or NULL always encodes");
+    }
+    out
+}
+
+/// `NULL` that leaves its type for PostgreSQL to infer, so that it fits a TEXT and a BIGINT column.
+struct NullOfAnyType;
+
+impl sqlx::Type<Postgres> for NullOfAnyType {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        sqlx::postgres::PgTypeInfo::with_oid(sqlx::postgres::types::Oid(0))
+    }
+}
+
+impl sqlx::Encode<'_, Postgres> for NullOfAnyType {
+    fn encode_by_ref(
+        &self,
+        _: &mut sqlx::postgres::PgArgumentBuffer,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        Ok(sqlx::encode::IsNull::Yes)
+    }
+}
+
+/// The words that one database puts for the braces of a statement.
+trait Dialect {
+    const WORDS: &'static [(&'static str, &'static str)];
+}
+
+struct Lite;
+struct Pg;
+
+impl Dialect for Lite {
+    const WORDS: &'static [(&'static str, &'static str)] = &[
+        ("{rows $1}", "json_each($1)"),
+        ("{texts $1}", "(SELECT value FROM json_each($1))"),
+        ("{texts $2}", "(SELECT value FROM json_each($2))"),
+        ("{skip_locked}", ""),
+        ("{for_update}", ""),
+        ("{bytewise}", ""),
+        ("{without_rowid}", "WITHOUT ROWID"),
+    ];
+}
+
+impl Dialect for Pg {
+    const WORDS: &'static [(&'static str, &'static str)] = &[
+        ("{rows $1}", "jsonb_array_elements($1::jsonb) AS json_each(value)"),
+        ("{texts $1}", "(SELECT value FROM jsonb_array_elements_text($1::jsonb) AS texts(value))"),
+        ("{texts $2}", "(SELECT value FROM jsonb_array_elements_text($2::jsonb) AS texts(value))"),
+        ("{skip_locked}", "FOR UPDATE SKIP LOCKED"),
+        ("{for_update}", "FOR UPDATE"),
+        ("{bytewise}", "COLLATE \"C\""),
+        ("{without_rowid}", ""),
+    ];
+}
+
+/// Puts one database's words into a statement. Only constants of this crate are ever rendered.
+fn render<D: Dialect>(sql: &'static str) -> AssertSqlSafe<Cow<'static, str>> {
+    if !sql.contains('{') {
+        return AssertSqlSafe(Cow::Borrowed(sql));
+    }
+    let text = D::WORDS.iter().fold(sql.to_owned(), |text, (word, with)| text.replace(word, with));
+    debug_assert!(!text.contains('{'), "unknown word in {text}");
+    AssertSqlSafe(Cow::Owned(text))
+}

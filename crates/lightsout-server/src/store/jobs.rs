@@ -1,0 +1,249 @@
+//! Jobs: claimed in batches under a lease, settled with the attempt as fencing token.
+
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::domain::outcome::Progress;
+use crate::store::{Db, DbError, Tx};
+
+/// A claimed job.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct JobRow {
+    /// The id.
+    pub job_id: String,
+    /// The termination.
+    pub termination_id: String,
+    /// The number of its first target.
+    pub first_ordinal: i64,
+    /// The number of its last target.
+    pub last_ordinal: i64,
+    /// The fencing token: settle with it.
+    pub attempt: i64,
+    /// Consecutive passes that failed.
+    pub failures: i64,
+    /// When the quiet time ends; none before the first pass that reached the system.
+    pub quiet_until: Option<i64>,
+    /// When trying ends.
+    pub give_up_at: i64,
+}
+
+/// A target whose outcome is not final, with what is known of it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct JobTarget {
+    /// The termination.
+    pub termination_id: String,
+    /// The target's number.
+    pub ordinal: i64,
+    /// The user.
+    pub user_id: String,
+    /// The login at the time of the request.
+    pub login: Option<String>,
+    /// The id in an outside system at that time.
+    pub external_id: Option<String>,
+    /// The user's name in this system, where one was set.
+    pub alias: Option<String>,
+    /// The user's cutoff now: a later termination's wins.
+    pub cutoff: i64,
+    /// Sessions ended so far.
+    pub sessions_ended: Option<i64>,
+    /// Sessions that came back so far.
+    pub resurrected: Option<i64>,
+    /// Sessions under new keys so far.
+    pub ended_again: Option<i64>,
+    /// The keys ended so far, as a JSON list.
+    pub ended_keys: Option<String>,
+}
+
+impl JobTarget {
+    /// What is known of this target.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            sessions_ended: self.sessions_ended.unwrap_or(0),
+            resurrected: self.resurrected.unwrap_or(0),
+            ended_again: self.ended_again.unwrap_or(0),
+            keys: self
+                .ended_keys
+                .as_deref()
+                .and_then(|json| serde_json::from_str(json).ok())
+                .unwrap_or_default(),
+            ..Progress::default()
+        }
+    }
+}
+
+/// What a worker writes back of one job.
+#[derive(Clone, Debug)]
+pub struct SettledJob {
+    /// The job.
+    pub job_id: String,
+    /// The attempt it was claimed with.
+    pub attempt: i64,
+    /// When it is due again; none: it is finished.
+    pub due_at: Option<i64>,
+    /// Consecutive passes that failed.
+    pub failures: i64,
+    /// When the quiet time ends.
+    pub quiet_until: Option<i64>,
+}
+
+/// What a worker writes back of one target.
+#[derive(Clone, Debug)]
+pub struct SettledOutcome {
+    /// The termination.
+    pub termination_id: String,
+    /// The target's number.
+    pub ordinal: i64,
+    /// What is known of it now.
+    pub progress: Progress,
+}
+
+/// Which jobs a settle still held, by id.
+pub type Settled = std::collections::HashSet<String>;
+
+impl Db {
+    /// The targets of a job whose outcomes are not final.
+    pub async fn list_open_targets(&self, job: &JobRow, system: &str) -> Result<Vec<JobTarget>, DbError> {
+        self.fetch(
+            "SELECT t.termination_id, t.ordinal, t.user_id, t.login, t.external_id, a.subject AS alias,
+                    coalesce(b.cutoff, 0) AS cutoff, o.sessions_ended, o.resurrected, o.ended_again, o.ended_keys
+             FROM termination_targets t
+             LEFT JOIN outcomes o
+                 ON o.termination_id = t.termination_id AND o.ordinal = t.ordinal AND o.system = $2
+             LEFT JOIN aliases a ON a.user_id = t.user_id AND a.system = $2
+             LEFT JOIN barriers b ON b.user_id = t.user_id
+             WHERE t.termination_id = $1
+               AND t.ordinal BETWEEN $3 AND $4
+               AND (o.state IS NULL OR o.state IN ('waiting', 'unreachable'))
+             ORDER BY t.ordinal",
+            args![&job.termination_id, system, job.first_ordinal, job.last_ordinal],
+        )
+        .await
+    }
+
+    /// People with the names that a system knows them by now; for previews.
+    pub async fn list_targets_now(&self, user_ids: &[String], system: &str) -> Result<Vec<JobTarget>, DbError> {
+        self.fetch(
+            "SELECT '' AS termination_id, CAST(0 AS BIGINT) AS ordinal, u.user_id, u.login, u.external_id,
+                    a.subject AS alias, CAST(0 AS BIGINT) AS cutoff,
+                    CAST(NULL AS BIGINT) AS sessions_ended, CAST(NULL AS BIGINT) AS resurrected,
+                    CAST(NULL AS BIGINT) AS ended_again, CAST(NULL AS TEXT) AS ended_keys
+             FROM users u
+             LEFT JOIN aliases a ON a.user_id = u.user_id AND a.system = $2
+             WHERE u.user_id IN {texts $1}",
+            args![Value::from(user_ids), system],
+        )
+        .await
+    }
+
+    /// When the next job of a system is due.
+    pub async fn next_due_at(&self, system: &str) -> Result<Option<i64>, DbError> {
+        let due: Option<(Option<i64>,)> = self
+            .find("SELECT min(due_at) FROM jobs WHERE system = $1 AND finished_at IS NULL", args![system])
+            .await?;
+        Ok(due.and_then(|(at,)| at))
+    }
+
+    /// The number of unfinished jobs by system.
+    pub async fn count_open_jobs(&self) -> Result<Vec<(String, i64)>, DbError> {
+        self.fetch("SELECT system, count(*) FROM jobs WHERE finished_at IS NULL GROUP BY system", args![]).await
+    }
+}
+
+impl Tx {
+    /// Takes up to `limit` due jobs of a system and leases them until `lease_until`.
+    ///
+    /// A job whose lease has run out is due again, so a caller must settle with the attempt it was
+    /// given.
+    pub async fn claim_jobs(
+        &mut self,
+        system: &str,
+        now: i64,
+        lease_until: i64,
+        limit: i64,
+    ) -> Result<Vec<JobRow>, DbError> {
+        self.fetch(
+            "UPDATE jobs SET attempt = attempt + 1, due_at = $3
+             WHERE job_id IN (SELECT job_id FROM jobs
+                              WHERE system = $1 AND due_at <= $2 AND finished_at IS NULL
+                              ORDER BY due_at, job_id
+                              LIMIT $4
+                              {skip_locked})
+             RETURNING job_id, termination_id, first_ordinal, last_ordinal, attempt, failures, quiet_until, give_up_at",
+            args![system, now, lease_until, limit],
+        )
+        .await
+    }
+
+    /// Writes jobs back, and returns those that were still held: one whose lease was lost to
+    /// another attempt is left alone, and nothing of it may be written.
+    pub async fn settle_jobs(&mut self, jobs: &[SettledJob], now: i64) -> Result<Settled, DbError> {
+        let rows: Vec<Value> = jobs
+            .iter()
+            .map(|job| {
+                let finished_at = job.due_at.is_none().then_some(now);
+                json!([job.job_id, job.attempt, job.due_at.unwrap_or(now), job.failures, job.quiet_until, finished_at])
+            })
+            .collect();
+        let held: Vec<(String,)> = self
+            .fetch(
+                "UPDATE jobs
+                 SET due_at = CAST(value ->> 2 AS BIGINT), failures = CAST(value ->> 3 AS BIGINT),
+                     quiet_until = CAST(value ->> 4 AS BIGINT), finished_at = CAST(value ->> 5 AS BIGINT)
+                 FROM {rows $1}
+                 WHERE jobs.job_id = value ->> 0
+                   AND jobs.attempt = CAST(value ->> 1 AS BIGINT)
+                   AND jobs.finished_at IS NULL
+                 RETURNING jobs.job_id",
+                args![Value::from(rows)],
+            )
+            .await?;
+        Ok(held.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Writes outcomes of one system.
+    pub async fn settle_outcomes(&mut self, system: &str, outcomes: &[SettledOutcome]) -> Result<(), DbError> {
+        let rows: Vec<Value> = outcomes
+            .iter()
+            .map(|o| {
+                let p = &o.progress;
+                let keys = Value::from(p.keys.clone()).to_string();
+                json!([
+                    o.termination_id, o.ordinal, p.state, p.sessions_ended, p.resurrected, p.ended_again, keys,
+                    p.ends_by, p.verified_at, p.detail
+                ])
+            })
+            .collect();
+        self.execute(
+            "INSERT INTO outcomes
+                 (termination_id, ordinal, system, state, sessions_ended, resurrected, ended_again, ended_keys,
+                  ends_by, verified_at, detail)
+             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), $2, value ->> 2, CAST(value ->> 3 AS BIGINT),
+                    CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), value ->> 6,
+                    CAST(value ->> 7 AS BIGINT), CAST(value ->> 8 AS BIGINT), value ->> 9
+             FROM {rows $1} WHERE 1 = 1
+             ON CONFLICT (termination_id, ordinal, system) DO UPDATE
+             SET state = excluded.state, sessions_ended = excluded.sessions_ended,
+                 resurrected = excluded.resurrected, ended_again = excluded.ended_again,
+                 ended_keys = excluded.ended_keys, ends_by = excluded.ends_by,
+                 verified_at = excluded.verified_at, detail = excluded.detail",
+            args![Value::from(rows), system],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Gives leased jobs back before their lease runs out, so that another worker takes them now.
+    pub async fn release_jobs(&mut self, jobs: &[JobRow], now: i64) -> Result<(), DbError> {
+        let rows: Vec<Value> = jobs.iter().map(|job| json!([job.job_id, job.attempt])).collect();
+        self.execute(
+            "UPDATE jobs SET due_at = $2
+             FROM {rows $1}
+             WHERE jobs.job_id = value ->> 0
+               AND jobs.attempt = CAST(value ->> 1 AS BIGINT)
+               AND jobs.finished_at IS NULL",
+            args![Value::from(rows), now],
+        )
+        .await
+        .map(drop)
+    }
+}

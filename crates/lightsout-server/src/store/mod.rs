@@ -1,0 +1,23 @@
+//! The database: SQL texts, rows, and the transactions they run in. Nothing here decides.
+
+mod apps;
+mod db;
+mod directory;
+mod events;
+mod jobs;
+mod memberships;
+mod migrate;
+mod retention;
+mod sessions;
+mod terminations;
+
+pub use apps::{AppKeyRow, AppRow, TokenFacts, TokenRow};
+pub use db::{Db, DbError, Row, Tx, Value};
+pub use directory::{EnterpriseRow, GroupRow, TargetFacts, UserFilter, UserRow};
+pub use events::{BrokenLink, EventFilter, EventRow, Head, NewEvent};
+pub use jobs::{JobRow, JobTarget, Settled, SettledJob, SettledOutcome};
+pub use memberships::MembershipRow;
+pub use migrate::{MigrateError, migrate};
+pub use retention::Retention;
+pub use sessions::{NewSession, SessionFacts, SessionRow};
+pub use terminations::{NewTermination, OutcomeRow, TerminationRow};

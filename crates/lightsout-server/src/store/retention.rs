@@ -1,0 +1,113 @@
+//! Deletes what is past its keeping time, in small steps.
+
+use crate::args;
+use crate::store::{Db, DbError};
+
+/// Until when rows are old enough to go, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Now: what has expired goes.
+    pub now: i64,
+    /// Events recorded before this go.
+    pub events_before: i64,
+    /// Finished terminations, with outcomes and jobs, accepted before this go.
+    pub terminations_before: i64,
+    /// Idempotency keys noted before this go.
+    pub idempotency_keys_before: i64,
+}
+
+/// Rows deleted in one transaction at most.
+const STEP: i64 = 2_000;
+
+/// Statements that delete a step of expired rows: `$1` is a time, `$2` the step.
+const EXPIRED: [&str; 4] = [
+    "DELETE FROM tokens WHERE token_hash IN (SELECT token_hash FROM tokens WHERE expires_at <= $1 LIMIT $2)",
+    "DELETE FROM assertions WHERE jti_hash IN (SELECT jti_hash FROM assertions WHERE expires_at <= $1 LIMIT $2)",
+    "DELETE FROM ended_sessions WHERE session_hash IN (SELECT session_hash FROM ended_sessions WHERE expires_at <= $1 LIMIT $2)",
+    "DELETE FROM sessions WHERE session_hash IN (SELECT session_hash FROM sessions WHERE expires_at <= $1 LIMIT $2)",
+];
+
+impl Db {
+    /// Deletes one step of everything that is past its time. True: there may be more.
+    pub async fn prune(&self, retention: &Retention) -> Result<bool, DbError> {
+        let mut more = false;
+        for statement in EXPIRED {
+            more |= self.prune_step(statement, retention.now).await?;
+        }
+        more |= self
+            .prune_step(
+                "DELETE FROM idempotency_keys WHERE key_hash IN
+                     (SELECT key_hash FROM idempotency_keys WHERE created_at < $1 LIMIT $2)",
+                retention.idempotency_keys_before,
+            )
+            .await?;
+        // Rows that a registration committed after the clean-up of its user's termination.
+        more |= self
+            .prune_step(
+                "DELETE FROM sessions WHERE session_hash IN
+                     (SELECT s.session_hash FROM sessions s JOIN barriers b ON b.user_id = s.user_id
+                      WHERE s.generation < b.generation AND s.registered_at <= $1 LIMIT $2)",
+                retention.now - 600_000,
+            )
+            .await?;
+        more |= self.prune_terminations(retention.terminations_before).await?;
+        more |= self.prune_events(retention.events_before).await?;
+        Ok(more)
+    }
+
+    async fn prune_step(&self, statement: &'static str, before: i64) -> Result<bool, DbError> {
+        let mut tx = self.begin().await?;
+        let deleted = tx.execute(statement, args![before, STEP]).await?;
+        tx.commit().await?;
+        Ok(deleted >= STEP.unsigned_abs())
+    }
+
+    /// Deletes one old finished termination with all that hangs on it.
+    async fn prune_terminations(&self, before: i64) -> Result<bool, DbError> {
+        let mut tx = self.begin().await?;
+        let old: Option<(String,)> = tx
+            .find(
+                "SELECT termination_id FROM terminations WHERE finished_at IS NOT NULL AND created_at < $1 LIMIT 1",
+                args![before],
+            )
+            .await?;
+        let Some((id,)) = old else { return Ok(false) };
+        for statement in [
+            "DELETE FROM outcomes WHERE termination_id = $1",
+            "DELETE FROM jobs WHERE termination_id = $1",
+            "DELETE FROM termination_targets WHERE termination_id = $1",
+            "DELETE FROM termination_skips WHERE termination_id = $1",
+            "DELETE FROM terminations WHERE termination_id = $1",
+        ] {
+            tx.execute(statement, args![&id]).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Deletes a step from the beginning of the log. The hash of the last event that went is kept
+    /// as the anchor, so the chain that is left still verifies.
+    async fn prune_events(&self, before: i64) -> Result<bool, DbError> {
+        let mut tx = self.begin().await?;
+        let last: Option<(i64, String)> = tx
+            .find(
+                "SELECT position, chain_hash FROM events
+                 WHERE position <= (SELECT pruned_position + $2 FROM event_head WHERE head = 1)
+                   AND position < (SELECT coalesce(min(position), 9223372036854775807) FROM events
+                                   WHERE recorded_at >= $1)
+                 ORDER BY position DESC
+                 LIMIT 1",
+                args![before, STEP],
+            )
+            .await?;
+        let Some((position, hash)) = last else { return Ok(false) };
+        tx.execute(
+            "UPDATE event_head SET pruned_position = $1, pruned_hash = $2 WHERE head = 1",
+            args![position, hash],
+        )
+        .await?;
+        tx.execute("DELETE FROM events WHERE position <= $1", args![position]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}

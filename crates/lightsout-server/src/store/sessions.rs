@@ -1,0 +1,240 @@
+//! Registry sessions, barriers, and the ids that stay refused.
+
+use serde_json::{Value, json};
+
+use crate::args;
+use crate::store::{Db, DbError, Tx};
+
+/// A session to register, its user and times checked.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// SHA-256 of the session id.
+    pub session_hash: String,
+    /// The user.
+    pub user_id: String,
+    /// The app.
+    pub client_id: String,
+    /// When it began.
+    pub began_at: i64,
+    /// What to add to a cutoff when it is compared with `began_at`: the app's clock may be off.
+    pub clock_skew_ms: i64,
+    /// When it expires.
+    pub expires_at: i64,
+    /// The device, for people to read.
+    pub device: Option<String>,
+    /// The address, for people to read.
+    pub address: Option<String>,
+}
+
+/// A stored session that is not ended.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SessionRow {
+    /// SHA-256 of the session id.
+    pub session_hash: String,
+    /// The user.
+    pub user_id: String,
+    /// The app that registered it.
+    pub client_id: String,
+    /// When it began.
+    pub began_at: i64,
+    /// When it expires.
+    pub expires_at: i64,
+    /// The device.
+    pub device: Option<String>,
+    /// The address.
+    pub address: Option<String>,
+}
+
+/// Everything that a check needs to know of a session.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SessionFacts {
+    /// The user.
+    pub user_id: String,
+    /// The tenant.
+    pub enterprise_id: String,
+    /// The login.
+    pub login: Option<String>,
+    /// The user's status, in the wire's words.
+    pub status: String,
+    /// The app that registered it.
+    pub client_id: String,
+    /// The user's generation when it was registered.
+    pub generation: i64,
+    /// The user's generation now.
+    pub generation_now: i64,
+    /// When it began.
+    pub began_at: i64,
+    /// When it expires.
+    pub expires_at: i64,
+}
+
+impl SessionFacts {
+    /// Whether the session may be used.
+    pub fn is_active(&self, now: i64) -> bool {
+        self.generation >= self.generation_now && now < self.expires_at && self.status != "inactive"
+    }
+}
+
+impl Db {
+    /// Finds what a session id stands for. Read in one statement, so that facts and barrier agree.
+    pub async fn find_session(&self, session_hash: &str) -> Result<Option<SessionFacts>, DbError> {
+        self.find(
+            "SELECT s.user_id, u.enterprise_id, u.login, u.status, s.client_id, s.generation,
+                    coalesce(b.generation, 0) AS generation_now, s.began_at, s.expires_at
+             FROM sessions s
+             JOIN users u ON u.user_id = s.user_id
+             LEFT JOIN barriers b ON b.user_id = s.user_id
+             WHERE s.session_hash = $1",
+            args![session_hash],
+        )
+        .await
+    }
+
+    /// Lists a user's live sessions after a hash, at most `limit`.
+    pub async fn list_sessions(
+        &self,
+        user_id: &str,
+        after: &str,
+        now: i64,
+        limit: i64,
+    ) -> Result<Vec<SessionRow>, DbError> {
+        self.fetch(
+            "SELECT s.session_hash, s.user_id, s.client_id, s.began_at, s.expires_at, s.device, s.address
+             FROM sessions s
+             LEFT JOIN barriers b ON b.user_id = s.user_id
+             WHERE s.user_id = $1
+               AND s.session_hash > $2
+               AND s.expires_at > $3
+               AND s.generation >= coalesce(b.generation, 0)
+             ORDER BY s.session_hash
+             LIMIT $4",
+            args![user_id, after, now, limit],
+        )
+        .await
+    }
+
+    /// Counts the live sessions of these users.
+    pub async fn count_sessions(&self, user_ids: &[String], now: i64) -> Result<Vec<(String, i64)>, DbError> {
+        self.fetch(
+            "SELECT s.user_id, count(*)
+             FROM sessions s
+             LEFT JOIN barriers b ON b.user_id = s.user_id
+             WHERE s.user_id IN {texts $1}
+               AND s.expires_at > $2
+               AND s.generation >= coalesce(b.generation, 0)
+             GROUP BY s.user_id",
+            args![Value::from(user_ids), now],
+        )
+        .await
+    }
+
+    /// The sessions of these users that a barrier ended and that are still stored: (user, hash).
+    pub async fn list_ended_sessions(&self, user_ids: &[String]) -> Result<Vec<(String, String)>, DbError> {
+        self.fetch(
+            "SELECT s.user_id, s.session_hash
+             FROM sessions s JOIN barriers b ON b.user_id = s.user_id
+             WHERE s.user_id IN {texts $1} AND s.generation < b.generation",
+            args![Value::from(user_ids)],
+        )
+        .await
+    }
+}
+
+impl Tx {
+    /// Registers sessions, and returns the hashes of those that are stored now.
+    ///
+    /// One that began at or before its user's cutoff, or whose id was ended, is not stored. The
+    /// generation is read by the inserting statement itself, so a termination that commits first
+    /// is seen, and one that commits later ends the session. An id that is registered already
+    /// keeps its first facts, and its user.
+    pub async fn register_sessions(&mut self, sessions: &[NewSession], now: i64) -> Result<Vec<(String, String)>, DbError> {
+        let rows: Vec<Value> = sessions
+            .iter()
+            .map(|s| {
+                json!([s.session_hash, s.user_id, s.client_id, s.began_at, s.expires_at, s.device, s.address, s.clock_skew_ms])
+            })
+            .collect();
+        let rows = Value::from(rows);
+        self.execute(
+            "INSERT INTO sessions
+                 (user_id, session_hash, client_id, generation, began_at, registered_at, expires_at, device, address)
+             SELECT value ->> 1, value ->> 0, value ->> 2, coalesce(b.generation, 0),
+                    CAST(value ->> 3 AS BIGINT), $2, CAST(value ->> 4 AS BIGINT), value ->> 5, value ->> 6
+             FROM {rows $1}
+             LEFT JOIN barriers b ON b.user_id = value ->> 1
+             LEFT JOIN ended_sessions e ON e.session_hash = value ->> 0
+             WHERE e.session_hash IS NULL
+               AND (b.cutoff IS NULL OR CAST(value ->> 3 AS BIGINT) > b.cutoff + CAST(value ->> 7 AS BIGINT))
+             ON CONFLICT (session_hash) DO NOTHING",
+            args![rows.clone(), now],
+        )
+        .await?;
+        self.fetch(
+            "SELECT s.session_hash, s.user_id
+             FROM {rows $1}
+             JOIN sessions s ON s.session_hash = value ->> 0
+             LEFT JOIN barriers b ON b.user_id = s.user_id
+             WHERE s.generation >= coalesce(b.generation, 0)",
+            args![rows],
+        )
+        .await
+    }
+
+    /// Ends one session: deletes it and keeps its id refused. Returns its user, if it was stored.
+    pub async fn end_session(&mut self, enterprise_id: &str, session_hash: &str) -> Result<Option<String>, DbError> {
+        let ended: Option<(String, i64)> = self
+            .find(
+                "DELETE FROM sessions
+                 WHERE session_hash = $1
+                   AND user_id IN (SELECT user_id FROM users WHERE enterprise_id = $2)
+                 RETURNING user_id, expires_at",
+                args![session_hash, enterprise_id],
+            )
+            .await?;
+        let Some((user_id, expires_at)) = ended else { return Ok(None) };
+        self.refuse_sessions(&[json!([session_hash, expires_at])]).await?;
+        Ok(Some(user_id))
+    }
+
+    /// Deletes the sessions of these users that a barrier ended, and keeps their ids refused.
+    pub async fn delete_ended_sessions(&mut self, user_ids: &[String]) -> Result<Vec<(String, String)>, DbError> {
+        let ended: Vec<(String, String, i64)> = self
+            .fetch(
+                "DELETE FROM sessions
+                 WHERE user_id IN {texts $1}
+                   AND generation < (SELECT b.generation FROM barriers b WHERE b.user_id = sessions.user_id)
+                 RETURNING user_id, session_hash, expires_at",
+                args![Value::from(user_ids)],
+            )
+            .await?;
+        let refused: Vec<Value> = ended.iter().map(|(_, hash, expires_at)| json!([hash, expires_at])).collect();
+        self.refuse_sessions(&refused).await?;
+        Ok(ended.into_iter().map(|(user, hash, _)| (user, hash)).collect())
+    }
+
+    async fn refuse_sessions(&mut self, rows: &[Value]) -> Result<(), DbError> {
+        self.execute(
+            "INSERT INTO ended_sessions (session_hash, expires_at)
+             SELECT value ->> 0, CAST(value ->> 1 AS BIGINT) FROM {rows $1} WHERE 1 = 1
+             ON CONFLICT DO NOTHING",
+            args![Value::from(rows)],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Raises the generation of every target of a termination, and its cutoff to at least `cutoff`.
+    pub async fn raise_barriers(&mut self, termination_id: &str, cutoff: i64) -> Result<(), DbError> {
+        self.execute(
+            // In the order of the ids, so that two terminations of the same people never deadlock.
+            "INSERT INTO barriers (user_id, generation, cutoff)
+             SELECT user_id, 1, $2 FROM termination_targets WHERE termination_id = $1 ORDER BY user_id
+             ON CONFLICT (user_id) DO UPDATE
+             SET generation = barriers.generation + 1,
+                 cutoff = CASE WHEN excluded.cutoff > barriers.cutoff THEN excluded.cutoff ELSE barriers.cutoff END",
+            args![termination_id, cutoff],
+        )
+        .await
+        .map(drop)
+    }
+}

@@ -1,0 +1,366 @@
+//! Works the jobs: claim, commit, call the connector, settle in a second transaction.
+//!
+//! One loop a system, so that a dead one holds up no other. No connector is called inside a
+//! transaction, and a settle that finds its lease lost writes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lightsout_api::OutcomeState;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, System};
+use crate::connector::{ConnectorError, Reply, Target};
+use crate::domain::outcome::{Next, Pass, Progress, after, verdict};
+use crate::ops::terminate::merge;
+use crate::store::{DbError, JobRow, JobTarget, NewEvent, SettledJob, SettledOutcome, Tx};
+
+/// How long an idle worker waits before it asks the database again, wake or no wake.
+const POLL: Duration = Duration::from_secs(1);
+/// How much longer a lease is than the pass that it covers.
+const LEASE_MARGIN_MS: i64 = 60_000;
+
+/// Starts one loop for each system. They end when `stop` is cancelled; a pass under way is finished
+/// or its jobs are given back.
+pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
+    for name in app.systems.keys() {
+        tasks.spawn(work(Arc::clone(app), name.clone(), stop.clone()));
+    }
+}
+
+async fn work(app: Arc<App>, name: String, stop: CancellationToken) {
+    let mut wakes = app.wakes();
+    while !stop.is_cancelled() {
+        wakes.mark_unchanged();
+        let worked = match pass(&app, &name, &stop).await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                tracing::error!(system = %name, error = &error as &dyn std::error::Error, "pass failed");
+                0
+            }
+        };
+        if worked == 0 {
+            let wait = idle_for(&app, &name).await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+                _ = wakes.changed() => {}
+            }
+        }
+    }
+}
+
+/// Until the next job is due, at most [`POLL`].
+async fn idle_for(app: &App, name: &str) -> Duration {
+    let due = app.db.next_due_at(name).await.ok().flatten();
+    let wait = due.map_or(POLL, |at| Duration::from_millis((at - app.clock.now_ms()).max(1).unsigned_abs()));
+    wait.min(POLL)
+}
+
+/// Works one batch of due jobs of a system. Returns how many there were.
+pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usize, DbError> {
+    let system = &app.systems[name];
+    let jobs = claim(app, name, system).await?;
+    if jobs.is_empty() {
+        return Ok(0);
+    }
+    tracing::debug!(system = %name, jobs = jobs.len(), "claimed");
+    let mut batch = load(app, name, system, jobs).await?;
+    let result = tokio::select! {
+        result = look(app, system, &mut batch) => Some(result),
+        () = stop.cancelled() => None,
+    };
+    let Some(failure) = result else {
+        release(app, &batch).await?;
+        return Ok(0);
+    };
+    if let Some(error) = &failure {
+        metrics::counter!("lightsout_passes_failed_total", "system" => name.to_owned()).increment(1);
+        tracing::warn!(system = %name, error = error as &dyn std::error::Error, "system failed; retrying");
+    }
+    let count = batch.jobs.len();
+    settle(app, name, system, batch, failure.is_some()).await?;
+    app.wake();
+    Ok(count)
+}
+
+/// The jobs of a pass and the targets of each whose outcomes are open.
+struct Batch {
+    jobs: Vec<JobRow>,
+    open: Vec<Open>,
+}
+
+/// One target of one job.
+struct Open {
+    job: usize,
+    target: JobTarget,
+    subject: Option<String>,
+    progress: Progress,
+    changed: bool,
+}
+
+async fn claim(app: &App, name: &str, system: &System) -> Result<Vec<JobRow>, DbError> {
+    let now = app.clock.now_ms();
+    let lease_ms = 2 * i64::try_from(system.timeout.as_millis()).unwrap_or(i64::MAX / 4) + LEASE_MARGIN_MS;
+    let limit = system.connector.capabilities().jobs_per_pass;
+    let mut tx = app.db.begin().await?;
+    let mut jobs = tx.claim_jobs(name, now, now + lease_ms, limit).await?;
+    tx.commit().await?;
+    jobs.sort_by(|a, b| a.job_id.cmp(&b.job_id));
+    Ok(jobs)
+}
+
+async fn load(app: &App, name: &str, system: &System, jobs: Vec<JobRow>) -> Result<Batch, DbError> {
+    let mut open = Vec::new();
+    for (job, row) in jobs.iter().enumerate() {
+        for target in app.db.list_open_targets(row, name).await? {
+            let (subject, progress) = (system.subject.of(&target), target.progress());
+            open.push(Open { job, target, subject, progress, changed: false });
+        }
+    }
+    Ok(Batch { jobs, open })
+}
+
+/// Ends, and looks again where the quiet time is over. Returns why the whole pass failed, if it did.
+async fn look(app: &App, system: &System, batch: &mut Batch) -> Option<ConnectorError> {
+    for open in batch.open.iter_mut().filter(|o| o.subject.is_none()) {
+        open.progress.finish(OutcomeState::NoSubject, None);
+        open.changed = true;
+    }
+    let skew = i64::try_from(system.clock_skew.as_millis()).unwrap_or(0);
+    let replies = match ask(system, batch, skew, |_, _| true, true).await {
+        Ok(replies) => replies,
+        Err(error) => return Some(fail(batch, error)),
+    };
+    let first: Vec<bool> = batch.jobs.iter().map(|job| job.quiet_until.is_none()).collect();
+    let ended_at = app.clock.now_ms();
+    let mut found: HashMap<usize, bool> = HashMap::new();
+    for (n, reply) in replies {
+        let open = &mut batch.open[n];
+        *found.entry(open.job).or_default() |= matches!(&reply, Reply::Sessions(keys) if !keys.is_empty());
+        let before = open.progress.clone();
+        open.progress.after_end(reply, first[open.job]);
+        open.changed |= before != open.progress;
+    }
+    let quiet = i64::try_from(system.quiet_time.as_millis()).unwrap_or(0);
+    for (n, job) in batch.jobs.iter_mut().enumerate() {
+        // What was found starts the quiet time anew: requests may have used it until now.
+        if job.quiet_until.is_none() || found.get(&n).copied().unwrap_or(false) {
+            job.quiet_until = Some(ended_at + quiet);
+        }
+    }
+    verify(app, system, batch, skew).await
+}
+
+/// Looks again for the targets of jobs whose quiet time is over.
+async fn verify(app: &App, system: &System, batch: &mut Batch, skew: i64) -> Option<ConnectorError> {
+    let now = app.clock.now_ms();
+    let quiet_over: Vec<bool> = batch.jobs.iter().map(|job| job.quiet_until.is_some_and(|t| now >= t)).collect();
+    let wants = |job: usize, progress: &Progress| quiet_over[job] && progress.state == OutcomeState::Waiting;
+    match ask(system, batch, skew, wants, false).await {
+        Ok(replies) => {
+            for (n, reply) in replies {
+                batch.open[n].progress.after_find(reply, now);
+                batch.open[n].changed = true;
+            }
+            None
+        }
+        Err(error) => Some(fail(batch, error)),
+    }
+}
+
+/// Calls the connector once for the chosen open targets, each name once. Returns replies by target.
+async fn ask(
+    system: &System,
+    batch: &Batch,
+    skew: i64,
+    wants: impl Fn(usize, &Progress) -> bool,
+    delete: bool,
+) -> Result<Vec<(usize, Reply)>, ConnectorError> {
+    let mut chosen = Vec::new();
+    let mut targets = Vec::new();
+    for (n, open) in batch.open.iter().enumerate() {
+        let Some(subject) = open.subject.clone().filter(|_| wants(open.job, &open.progress)) else { continue };
+        chosen.push(n);
+        let cutoff = open.target.cutoff.saturating_add(skew);
+        targets.push(Target { user_id: open.target.user_id.clone(), subject, cutoff });
+    }
+    if targets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (targets, places) = merge(targets);
+    let call = if delete { system.connector.end(&targets) } else { system.connector.find(&targets) };
+    let replies = tokio::time::timeout(system.timeout, call)
+        .await
+        .map_err(|_| ConnectorError::Unreachable(format!("no reply within {} s", system.timeout.as_secs())))??;
+    if replies.len() != targets.len() {
+        return Err(ConnectorError::Unexpected("not one reply for each target".to_owned()));
+    }
+    Ok(chosen.into_iter().zip(places).map(|(n, place)| (n, replies[place].clone())).collect())
+}
+
+fn fail(batch: &mut Batch, error: ConnectorError) -> ConnectorError {
+    for open in batch.open.iter_mut().filter(|o| !o.progress.state.is_final()) {
+        open.progress.fail(error.to_string());
+        open.changed = true;
+    }
+    error
+}
+
+async fn release(app: &App, batch: &Batch) -> Result<(), DbError> {
+    let mut tx = app.db.begin().await?;
+    tx.release_jobs(&batch.jobs, app.clock.now_ms()).await?;
+    tx.commit().await
+}
+
+/// Writes a pass back: jobs by their fencing tokens, then the outcomes and events of those held.
+async fn settle(app: &App, name: &str, system: &System, mut batch: Batch, failed: bool) -> Result<(), DbError> {
+    let now = app.clock.now_ms();
+    let jobs: Vec<SettledJob> =
+        (0..batch.jobs.len()).map(|n| next(app, system, &mut batch, n, failed, now)).collect();
+    loop {
+        match settle_once(app, name, &batch, &jobs, now).await {
+            Err(DbError::Conflict) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Decides what one job does next; what is given up becomes so.
+fn next(app: &App, system: &System, batch: &mut Batch, n: usize, failed: bool, now: i64) -> SettledJob {
+    let job = &batch.jobs[n];
+    let mut open: Vec<&mut Open> = batch.open.iter_mut().filter(|o| o.job == n).collect();
+    let failures = if failed || open.iter().any(|o| o.progress.state == OutcomeState::Unreachable) {
+        job.failures + 1
+    } else {
+        0
+    };
+    let pass = Pass {
+        all_final: open.iter().all(|o| o.progress.state.is_final()),
+        failures,
+        quiet_until: job.quiet_until.unwrap_or(now),
+        quiet_ms: i64::try_from(system.quiet_time.as_millis()).unwrap_or(0),
+        give_up_at: job.give_up_at,
+    };
+    let due_at = match after(pass, now, app.random.fraction()) {
+        Next::Done => None,
+        Next::RetryAt(at) => Some(at),
+        Next::GiveUp => {
+            for open in open.iter_mut().filter(|o| !o.progress.state.is_final()) {
+                open.progress.finish(OutcomeState::GaveUp, None);
+                open.changed = true;
+            }
+            None
+        }
+    };
+    SettledJob { job_id: job.job_id.clone(), attempt: job.attempt, due_at, failures, quiet_until: job.quiet_until }
+}
+
+async fn settle_once(app: &App, name: &str, batch: &Batch, jobs: &[SettledJob], now: i64) -> Result<(), DbError> {
+    let mut tx = app.db.begin().await?;
+    let held = tx.settle_jobs(jobs, now).await?;
+    let changed: Vec<&Open> =
+        batch.open.iter().filter(|o| o.changed && held.contains(&batch.jobs[o.job].job_id)).collect();
+    let outcomes: Vec<SettledOutcome> = changed
+        .iter()
+        .map(|o| SettledOutcome {
+            termination_id: o.target.termination_id.clone(),
+            ordinal: o.target.ordinal,
+            progress: o.progress.clone(),
+        })
+        .collect();
+    tx.settle_outcomes(name, &outcomes).await?;
+
+    let mut finished: HashMap<&str, i64> = HashMap::new();
+    for (row, job) in batch.jobs.iter().zip(jobs) {
+        if job.due_at.is_none() && held.contains(&job.job_id) {
+            *finished.entry(row.termination_id.as_str()).or_default() += 1;
+        }
+    }
+    let mut done = Vec::new();
+    let mut by_termination: Vec<_> = finished.into_iter().collect();
+    by_termination.sort_unstable();
+    for (id, count) in by_termination {
+        if tx.close_jobs(id, count).await? == 0 {
+            done.push((id, verdict(tx.count_failures(id).await?)));
+        }
+    }
+    append(app, name, &mut tx, &changed, &done, now).await?;
+    tx.commit().await?;
+    for outcome in outcomes.iter().filter(|o| o.progress.state.is_final()) {
+        metrics::counter!("lightsout_outcomes_total", "system" => name.to_owned(), "outcome" => word(outcome.progress.state))
+            .increment(1);
+    }
+    Ok(())
+}
+
+/// Appends one event for each outcome that became final, and one for each termination that is done;
+/// the latter keeps the head of the chain.
+async fn append(
+    app: &App,
+    name: &str,
+    tx: &mut Tx,
+    changed: &[&Open],
+    done: &[(&str, lightsout_api::TerminationState)],
+    now: i64,
+) -> Result<(), DbError> {
+    let mut by_termination: HashMap<&str, Vec<NewEvent>> = HashMap::new();
+    for open in changed.iter().filter(|o| o.progress.state.is_final()) {
+        by_termination.entry(open.target.termination_id.as_str()).or_default().push(outcome_event(name, open));
+    }
+    for (id, state) in done {
+        by_termination.entry(id).or_default().push(NewEvent {
+            event_type: "SESSION_TERMINATION_DONE",
+            termination_id: Some((*id).to_owned()),
+            body: json!({
+                "created_by": null,
+                "source": {"type": "termination", "id": id},
+                "additional_details": {"termination_id": id, "state": state},
+            }),
+        });
+    }
+    let mut ids: Vec<&str> = by_termination.keys().copied().collect();
+    ids.sort_unstable();
+    let mut enterprises = HashMap::new();
+    for id in &ids {
+        enterprises.insert(*id, tx.find_enterprise_of(id).await?);
+    }
+    for id in ids {
+        let events = by_termination.remove(id).unwrap_or_default();
+        let head = tx.append_events(&enterprises[id], now, &app.random, events).await?;
+        if let Some((_, state)) = done.iter().find(|(done, _)| *done == id) {
+            tx.finish_termination(id, &word(*state), now, &head).await?;
+        }
+    }
+    Ok(())
+}
+
+fn outcome_event(system: &str, open: &Open) -> NewEvent {
+    let (target, progress) = (&open.target, &open.progress);
+    NewEvent {
+        event_type: "SESSION_TERMINATION_OUTCOME",
+        termination_id: Some(target.termination_id.clone()),
+        body: json!({
+            "created_by": null,
+            "source": {"type": "user", "id": target.user_id, "login": target.login},
+            "additional_details": {
+                "termination_id": target.termination_id,
+                "system": system,
+                "outcome": progress.state,
+                "sessions_ended": progress.sessions_ended,
+                "resurrected": progress.resurrected,
+                "ended_again": progress.ended_again,
+                "ends_by": progress.ends_by.map(crate::clock::timestamp),
+                "verified_at": progress.verified_at.map(crate::clock::timestamp),
+            },
+        }),
+    }
+}
+
+/// The wire's word for a state.
+fn word(state: impl serde::Serialize) -> String {
+    json!(state).as_str().unwrap_or_default().to_owned()
+}
