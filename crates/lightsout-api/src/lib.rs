@@ -12,24 +12,21 @@ mod session;
 mod termination;
 
 pub use directory::{
-    CreateGroup, CreateGroupMembership, CreateUser, Group, GroupMembership, MembershipRole, Page,
-    Reference, Role, UpdateGroup, UpdateGroupMembership, UpdateUser, User, UserStatus,
+    CreateGroup, CreateGroupMembership, CreateUser, Group, GroupMembership, MembershipRole, Page, Reference,
+    Role, UpdateGroup, UpdateGroupMembership, UpdateUser, User, UserStatus,
 };
 pub use error::{ClientError, OAuth2Error, Problem};
 pub use event::{Event, EventPage};
-pub use ids::{
-    ClientId, EnterpriseId, GroupId, KeyId, MembershipId, SessionHandle, TerminationId, UserId,
-};
+pub use ids::{ClientId, EnterpriseId, GroupId, KeyId, MembershipId, SessionHandle, TerminationId, UserId};
 pub use oauth::{AccessToken, Introspection};
 pub use session::{
     RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions, Session, SessionPage,
     SessionState,
 };
 pub use termination::{
-    ChainHead, CreateTermination, Outcome, OutcomePage, OutcomeState,
-    PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest, Preview,
-    SessionTerminationMessage, Skip, SkipReason, SystemPreview, SystemProgress, Termination,
-    TerminationPage, TerminationState,
+    ChainHead, CreateTermination, Outcome, OutcomePage, OutcomeState, PostGroupsTerminateSessionsRequest,
+    PostUsersTerminateSessionsRequest, Preview, SessionTerminationMessage, Skip, SkipReason, SystemPreview,
+    SystemProgress, Termination, TerminationPage, TerminationState,
 };
 
 /// The text of Box's answer to an accepted termination, byte for byte.

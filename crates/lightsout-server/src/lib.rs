@@ -4,9 +4,12 @@
 
 pub mod app;
 pub mod clock;
+pub mod config;
 pub mod connector;
 pub mod domain;
+pub mod http;
 pub mod ops;
 pub mod random;
+pub mod server;
 pub mod store;
 pub mod worker;

@@ -158,7 +158,8 @@ async fn look(app: &App, system: &System, batch: &mut Batch) -> Option<Connector
 /// Looks again for the targets of jobs whose quiet time is over.
 async fn verify(app: &App, system: &System, batch: &mut Batch, skew: i64) -> Option<ConnectorError> {
     let now = app.clock.now_ms();
-    let quiet_over: Vec<bool> = batch.jobs.iter().map(|job| job.quiet_until.is_some_and(|t| now >= t)).collect();
+    let quiet_over: Vec<bool> =
+        batch.jobs.iter().map(|job| job.quiet_until.is_some_and(|t| now >= t)).collect();
     let wants = |job: usize, progress: &Progress| quiet_over[job] && progress.state == OutcomeState::Waiting;
     match ask(system, batch, skew, wants, false).await {
         Ok(replies) => {
@@ -183,7 +184,9 @@ async fn ask(
     let mut chosen = Vec::new();
     let mut targets = Vec::new();
     for (n, open) in batch.open.iter().enumerate() {
-        let Some(subject) = open.subject.clone().filter(|_| wants(open.job, &open.progress)) else { continue };
+        let Some(subject) = open.subject.clone().filter(|_| wants(open.job, &open.progress)) else {
+            continue;
+        };
         chosen.push(n);
         let cutoff = open.target.cutoff.saturating_add(skew);
         targets.push(Target { user_id: open.target.user_id.clone(), subject, cutoff });
@@ -193,9 +196,9 @@ async fn ask(
     }
     let (targets, places) = merge(targets);
     let call = if delete { system.connector.end(&targets) } else { system.connector.find(&targets) };
-    let replies = tokio::time::timeout(system.timeout, call)
-        .await
-        .map_err(|_| ConnectorError::Unreachable(format!("no reply within {} s", system.timeout.as_secs())))??;
+    let replies = tokio::time::timeout(system.timeout, call).await.map_err(|_| {
+        ConnectorError::Unreachable(format!("no reply within {} s", system.timeout.as_secs()))
+    })??;
     if replies.len() != targets.len() {
         return Err(ConnectorError::Unexpected("not one reply for each target".to_owned()));
     }
@@ -217,7 +220,13 @@ async fn release(app: &App, batch: &Batch) -> Result<(), DbError> {
 }
 
 /// Writes a pass back: jobs by their fencing tokens, then the outcomes and events of those held.
-async fn settle(app: &App, name: &str, system: &System, mut batch: Batch, failed: bool) -> Result<(), DbError> {
+async fn settle(
+    app: &App,
+    name: &str,
+    system: &System,
+    mut batch: Batch,
+    failed: bool,
+) -> Result<(), DbError> {
     let now = app.clock.now_ms();
     let jobs: Vec<SettledJob> =
         (0..batch.jobs.len()).map(|n| next(app, system, &mut batch, n, failed, now)).collect();
@@ -256,10 +265,22 @@ fn next(app: &App, system: &System, batch: &mut Batch, n: usize, failed: bool, n
             None
         }
     };
-    SettledJob { job_id: job.job_id.clone(), attempt: job.attempt, due_at, failures, quiet_until: job.quiet_until }
+    SettledJob {
+        job_id: job.job_id.clone(),
+        attempt: job.attempt,
+        due_at,
+        failures,
+        quiet_until: job.quiet_until,
+    }
 }
 
-async fn settle_once(app: &App, name: &str, batch: &Batch, jobs: &[SettledJob], now: i64) -> Result<(), DbError> {
+async fn settle_once(
+    app: &App,
+    name: &str,
+    batch: &Batch,
+    jobs: &[SettledJob],
+    now: i64,
+) -> Result<(), DbError> {
     let mut tx = app.db.begin().await?;
     let held = tx.settle_jobs(jobs, now).await?;
     let changed: Vec<&Open> =
@@ -309,7 +330,10 @@ async fn append(
 ) -> Result<(), DbError> {
     let mut by_termination: HashMap<&str, Vec<NewEvent>> = HashMap::new();
     for open in changed.iter().filter(|o| o.progress.state.is_final()) {
-        by_termination.entry(open.target.termination_id.as_str()).or_default().push(outcome_event(name, open));
+        by_termination
+            .entry(open.target.termination_id.as_str())
+            .or_default()
+            .push(outcome_event(name, open));
     }
     for (id, state) in done {
         by_termination.entry(id).or_default().push(NewEvent {

@@ -1,1 +1,69 @@
-fn main() {}
+//! The `lightsout` command: the service, its set-up, and a client.
+
+mod admin;
+mod demo;
+mod events;
+mod exit;
+mod output;
+mod serve;
+mod terminate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Ends every session of a user or a group, in every system they are signed in to, and proves it.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows everything in a minute: makes an enterprise, ends one group, proves it.
+    Demo(demo::Demo),
+    /// Runs the service.
+    Serve(serve::Serve),
+    /// Sets the service up, on its own machine.
+    Admin(admin::Admin),
+    /// Proves the event log.
+    Events(events::Events),
+    /// Ends sessions of users.
+    Users(terminate::Users),
+    /// Ends sessions of groups.
+    Groups(terminate::Groups),
+    /// Shows and follows terminations.
+    Terminations(terminate::Terminations),
+}
+
+/// Where the service's configuration is.
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, env = "LIGHTSOUT_CONFIG", default_value = "lightsout.toml")]
+    config: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nothing ran before");
+    let result = match Cli::parse().command {
+        Command::Demo(command) => command.run().await,
+        Command::Serve(command) => command.run().await,
+        Command::Admin(command) => command.run().await,
+        Command::Events(command) => command.run().await,
+        Command::Users(command) => command.run().await,
+        Command::Groups(command) => command.run().await,
+        Command::Terminations(command) => command.run().await,
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit::code_of(&error)
+        }
+    }
+}

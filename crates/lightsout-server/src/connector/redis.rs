@@ -115,7 +115,11 @@ impl Redis {
     }
 
     /// Reads every session in the store once.
-    async fn scan(&self, connection: &mut ConnectionManager, targets: &[Target]) -> Result<Vec<Found>, RedisError> {
+    async fn scan(
+        &self,
+        connection: &mut ConnectionManager,
+        targets: &[Target],
+    ) -> Result<Vec<Found>, RedisError> {
         let subjects = by_subject(targets);
         let pattern = format!("{}*", escape_glob(&self.config.prefix));
         let (mut cursor, mut found) = (0_u64, Vec::new());
@@ -187,13 +191,19 @@ impl Redis {
 
     /// A set may hold ids, or whole keys.
     fn key(&self, id: &str) -> String {
-        if id.starts_with(&self.config.prefix) { id.to_owned() } else { format!("{}{id}", self.config.prefix) }
+        if id.starts_with(&self.config.prefix) {
+            id.to_owned()
+        } else {
+            format!("{}{id}", self.config.prefix)
+        }
     }
 
     fn began_at(&self, session: &serde_json::Value) -> Option<i64> {
         match at(session, self.config.began_at_path.as_deref()?)? {
             serde_json::Value::Number(ms) => ms.as_i64(),
-            serde_json::Value::String(text) => text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond()),
+            serde_json::Value::String(text) => {
+                text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
+            }
             _ => None,
         }
     }
@@ -225,7 +235,11 @@ fn escape_glob(text: &str) -> String {
 /// Says what failed without the address, which may hold a password.
 fn connector_error(error: RedisError) -> ConnectorError {
     let kind = error.to_string().split(':').next().unwrap_or_default().to_owned();
-    if error.is_io_error() || error.is_timeout() || error.is_connection_refusal() || error.is_connection_dropped() {
+    if error.is_io_error()
+        || error.is_timeout()
+        || error.is_connection_refusal()
+        || error.is_connection_dropped()
+    {
         ConnectorError::Unreachable("Redis did not answer".to_owned())
     } else {
         ConnectorError::Unexpected(format!("Redis: {kind}"))

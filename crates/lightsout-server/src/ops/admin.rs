@@ -113,8 +113,9 @@ pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), E
 /// Adds an RSA public key to an app.
 pub async fn add_key(app: &App, client_id: &str, public_pem: &str) -> Result<KeyId, Error> {
     let row = app.db.find_app(client_id).await?.ok_or_else(|| Error::not_found("client_id", client_id))?;
-    jsonwebtoken::DecodingKey::from_rsa_pem(public_pem.as_bytes())
-        .map_err(|_| Error::invalid("not an RSA public key in PEM; make one with: openssl rsa -in key.pem -pubout"))?;
+    jsonwebtoken::DecodingKey::from_rsa_pem(public_pem.as_bytes()).map_err(|_| {
+        Error::invalid("not an RSA public key in PEM; make one with: openssl rsa -in key.pem -pubout")
+    })?;
     if public_pem.contains("PRIVATE KEY") {
         return Err(Error::invalid("this is a private key; it stays with the app, give the public key"));
     }

@@ -61,7 +61,12 @@ fn refused(description: &'static str) -> Error {
 /// taken, too, where the app's setting allows it.
 ///
 /// The key is the one that `kid` names, or any of the app's: the Node SDK sends no `kid`.
-pub async fn verify_assertion(app: &App, row: &AppRow, assertion: &str, audience: &str) -> Result<Assertion, Error> {
+pub async fn verify_assertion(
+    app: &App,
+    row: &AppRow,
+    assertion: &str,
+    audience: &str,
+) -> Result<Assertion, Error> {
     let header = decode_header(assertion).map_err(|_| refused("The assertion is not a signed JWT"))?;
     if !matches!(header.alg, Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512) {
         return Err(refused("The assertion is signed with RS256, RS384 or RS512"));

@@ -19,7 +19,10 @@ pub async fn find(app: &App, caller: &Caller, group_id: &str) -> Result<GroupRow
     } else {
         access::may_read_directory(caller, MANAGE_GROUPS)?;
     }
-    app.db.find_group(&caller.enterprise_id.0, group_id).await?.ok_or_else(|| Error::not_found("group_id", group_id))
+    app.db
+        .find_group(&caller.enterprise_id.0, group_id)
+        .await?
+        .ok_or_else(|| Error::not_found("group_id", group_id))
 }
 
 /// Lists groups by id whose names start with `term`, and counts them all.
@@ -59,7 +62,12 @@ async fn create_once(app: &App, caller: &Caller, group: &GroupRow) -> Result<(),
 }
 
 /// Changes a group.
-pub async fn update(app: &App, caller: &Caller, group_id: &str, request: UpdateGroup) -> Result<GroupRow, Error> {
+pub async fn update(
+    app: &App,
+    caller: &Caller,
+    group_id: &str,
+    request: UpdateGroup,
+) -> Result<GroupRow, Error> {
     access::may_write_groups(caller)?;
     let mut group = find(app, caller, group_id).await?;
     if let Some(name) = &request.name {
@@ -118,10 +126,9 @@ pub(super) fn check_name(name: &str) -> Result<String, Error> {
 
 fn name_taken(error: DbError) -> Error {
     match error {
-        DbError::Duplicate => Error::Conflict {
-            code: "conflict",
-            message: "a group with this name exists already".to_owned(),
-        },
+        DbError::Duplicate => {
+            Error::Conflict { code: "conflict", message: "a group with this name exists already".to_owned() }
+        }
         error => error.into(),
     }
 }

@@ -52,7 +52,11 @@ pub async fn list_of_user(
 }
 
 /// Puts a user into a group.
-pub async fn create(app: &App, caller: &Caller, request: CreateGroupMembership) -> Result<MembershipRow, Error> {
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    request: CreateGroupMembership,
+) -> Result<MembershipRow, Error> {
     may_write(app, caller, &request.group.id).await?;
     let role = request.role.unwrap_or(MembershipRole::Member);
     let permissions = permissions(request.configurable_permissions)?;
@@ -61,8 +65,13 @@ pub async fn create(app: &App, caller: &Caller, request: CreateGroupMembership) 
     }
     let enterprise = caller.enterprise_id.0.as_str();
     let (user_id, group_id) = (request.user.id.as_str(), request.group.id.as_str());
-    let user = app.db.find_user(enterprise, user_id).await?.ok_or_else(|| Error::not_found("user_id", user_id))?;
-    let group = app.db.find_group(enterprise, group_id).await?.ok_or_else(|| Error::not_found("group_id", group_id))?;
+    let user =
+        app.db.find_user(enterprise, user_id).await?.ok_or_else(|| Error::not_found("user_id", user_id))?;
+    let group = app
+        .db
+        .find_group(enterprise, group_id)
+        .await?
+        .ok_or_else(|| Error::not_found("group_id", group_id))?;
     let now = app.clock.now_ms();
     let row = MembershipRow {
         membership_id: app.random.numeric_id(),
@@ -117,7 +126,12 @@ pub async fn update(
     Ok(row)
 }
 
-async fn update_once(app: &App, caller: &Caller, row: &MembershipRow, event_type: &'static str) -> Result<(), Error> {
+async fn update_once(
+    app: &App,
+    caller: &Caller,
+    row: &MembershipRow,
+    event_type: &'static str,
+) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     if !tx.update_membership(row).await? {
         return Err(Error::not_found("group_membership_id", &row.membership_id));
@@ -197,9 +211,10 @@ async fn append(
 
 fn member_already(error: DbError) -> Error {
     match error {
-        DbError::Duplicate => {
-            Error::Conflict { code: "conflict", message: "the user is a member of this group already".to_owned() }
-        }
+        DbError::Duplicate => Error::Conflict {
+            code: "conflict",
+            message: "the user is a member of this group already".to_owned(),
+        },
         error => error.into(),
     }
 }

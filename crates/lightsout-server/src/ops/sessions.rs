@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use lightsout_api::{
-    Introspection, RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions, Session, SessionPage,
-    SessionState,
+    Introspection, RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions, Session,
+    SessionPage, SessionState,
 };
 use serde_json::json;
 
@@ -21,7 +21,11 @@ pub const SESSIONS_MAX: usize = 1_000;
 
 /// Registers sessions: all, or none if an entry is wrong. One that is over already is answered
 /// `ended` and not stored.
-pub async fn register(app: &App, caller: &Caller, request: RegisterSessions) -> Result<RegisteredSessions, Error> {
+pub async fn register(
+    app: &App,
+    caller: &Caller,
+    request: RegisterSessions,
+) -> Result<RegisteredSessions, Error> {
     caller.needs_right(SESSIONS_WRITE)?;
     if request.sessions.is_empty() || request.sessions.len() > SESSIONS_MAX {
         return Err(Error::invalid(format!("sessions holds 1 to {SESSIONS_MAX} entries")));
@@ -29,12 +33,17 @@ pub async fn register(app: &App, caller: &Caller, request: RegisterSessions) -> 
     let users = users(app, caller, &request.sessions).await?;
     let mut prepared = Vec::with_capacity(request.sessions.len());
     for (n, (session, user_id)) in request.sessions.into_iter().zip(users).enumerate() {
-        prepared.push(prepare(app, caller, session, user_id).map_err(|why| Error::invalid(format!("sessions[{n}]: {why}")))?);
+        prepared.push(
+            prepare(app, caller, session, user_id)
+                .map_err(|why| Error::invalid(format!("sessions[{n}]: {why}")))?,
+        );
     }
     let rows: Vec<NewSession> = prepared.iter().map(|(row, _)| row.clone()).collect();
     let mut seen = HashSet::new();
     if let Some(twice) = rows.iter().position(|row| !seen.insert(row.session_hash.as_str())) {
-        return Err(Error::invalid(format!("sessions[{twice}]: this session_id stands twice in the request")));
+        return Err(Error::invalid(format!(
+            "sessions[{twice}]: this session_id stands twice in the request"
+        )));
     }
     let live = retried!(register_once(app, &rows))?;
     let live: HashMap<String, String> = live.into_iter().collect();
@@ -60,7 +69,8 @@ async fn register_once(app: &App, rows: &[NewSession]) -> Result<Vec<(String, St
 
 /// The user of each entry, by id or by login.
 async fn users(app: &App, caller: &Caller, sessions: &[RegisterSession]) -> Result<Vec<String>, Error> {
-    let ids: Vec<String> = sessions.iter().filter_map(|s| s.user_id.as_ref().map(|id| id.0.clone())).collect();
+    let ids: Vec<String> =
+        sessions.iter().filter_map(|s| s.user_id.as_ref().map(|id| id.0.clone())).collect();
     let logins: Vec<String> = sessions.iter().filter_map(|s| s.login.as_deref().map(fold)).collect();
     let by_id = app.db.list_known_users(&caller.enterprise_id.0, &ids, &logins).await?;
     let known: HashSet<&str> = by_id.iter().map(|(id, _)| id.as_str()).collect();
@@ -75,7 +85,11 @@ async fn users(app: &App, caller: &Caller, sessions: &[RegisterSession]) -> Resu
                 Some(id) => (*id).to_owned(),
                 None => return Err(Error::not_found("login", login)),
             },
-            _ => return Err(Error::invalid(format!("sessions[{n}]: name the user by user_id or by login, one of the two"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "sessions[{n}]: name the user by user_id or by login, one of the two"
+                )));
+            }
         });
     }
     Ok(users)
@@ -121,7 +135,13 @@ fn prepare(
 }
 
 /// Lists a user's live sessions.
-pub async fn list(app: &App, caller: &Caller, user_id: &str, marker: Option<&str>, limit: i64) -> Result<SessionPage, Error> {
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    user_id: &str,
+    marker: Option<&str>,
+    limit: i64,
+) -> Result<SessionPage, Error> {
     caller.needs_right(SESSIONS_READ)?;
     if app.db.find_user(&caller.enterprise_id.0, user_id).await?.is_none() {
         return Err(Error::not_found("user_id", user_id));

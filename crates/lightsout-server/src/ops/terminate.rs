@@ -145,7 +145,8 @@ async fn accept_once(
     let mut tx = app.db.begin().await?;
     let resolved = resolve(&mut tx, caller, request, administered).await?;
     let user_ids: Vec<String> = resolved.people.into_iter().map(|p| p.user_id).collect();
-    let (id, events) = write(app, &mut tx, caller, request.reason.clone(), &user_ids, &resolved.skips).await?;
+    let (id, events) =
+        write(app, &mut tx, caller, request.reason.clone(), &user_ids, &resolved.skips).await?;
     let now = app.clock.now_ms();
     if let Some(key) = key {
         tx.insert_idempotency_key(&key.key_hash, &key.request_hash, &id, now).await?;
@@ -180,7 +181,10 @@ async fn write(
         cutoff: now,
         give_up_at: now + app.settings.give_up_after_ms,
         user_ids: user_ids.to_vec(),
-        skips: skips.iter().map(|s| (s.kind.clone(), s.value.clone(), skip_reason(s.reason).to_owned())).collect(),
+        skips: skips
+            .iter()
+            .map(|s| (s.kind.clone(), s.value.clone(), skip_reason(s.reason).to_owned()))
+            .collect(),
         systems: app
             .systems
             .iter()
@@ -190,12 +194,18 @@ async fn write(
     tx.insert_termination(&new).await?;
     tx.raise_barriers(&id, now).await?;
     let source = json!({"type": "termination", "id": id});
-    let details = json!({"termination_id": id, "people": user_ids.len(), "reason": new.reason, "skipped": skips.len()});
+    let details =
+        json!({"termination_id": id, "people": user_ids.len(), "reason": new.reason, "skipped": skips.len()});
     let mut requested = body::caused(caller, "SESSION_TERMINATION_REQUESTED", source.clone(), details);
     requested.termination_id = Some(id.clone());
     let mut events = vec![requested];
     if user_ids.is_empty() {
-        events.push(body::own("SESSION_TERMINATION_DONE", &id, source, json!({"termination_id": id, "state": "done", "people": 0})));
+        events.push(body::own(
+            "SESSION_TERMINATION_DONE",
+            &id,
+            source,
+            json!({"termination_id": id, "state": "done", "people": 0}),
+        ));
     }
     Ok((id, events))
 }
@@ -234,7 +244,8 @@ async fn resolve(
         if !plain || administered.0.contains(group) {
             allowed_groups.push(group.clone());
         } else {
-            let denied = access::may_end(caller.standing, lightsout_api::Role::User, false, false).expect_err("not administered");
+            let denied = access::may_end(caller.standing, lightsout_api::Role::User, false, false)
+                .expect_err("not administered");
             refuse(request, &mut skips, "group_id", group, denied)?;
         }
     }
@@ -293,11 +304,13 @@ pub(super) fn skip_reason(reason: SkipReason) -> &'static str {
 
 /// The number of sessions in replies; none where the system cannot say.
 fn count(replies: &[Reply]) -> Option<u64> {
-    replies.iter().map(|reply| match reply {
-        Reply::Sessions(keys) => Some(keys.len() as u64),
-        Reply::EndsBy(_) | Reply::Delivered | Reply::Unknown | Reply::Failed(_) => None,
-    })
-    .sum()
+    replies
+        .iter()
+        .map(|reply| match reply {
+            Reply::Sessions(keys) => Some(keys.len() as u64),
+            Reply::EndsBy(_) | Reply::Delivered | Reply::Unknown | Reply::Failed(_) => None,
+        })
+        .sum()
 }
 
 /// An idempotency key, bound to its caller, and the request that it stands for.

@@ -32,9 +32,15 @@ pub async fn find_row(app: &App, caller: &Caller, id: &str) -> Result<Terminatio
 
 /// Lists terminations, newest first: all of the enterprise for those who may read them, otherwise
 /// the caller's own.
-pub async fn list(app: &App, caller: &Caller, marker: Option<&str>, limit: i64) -> Result<TerminationPage, Error> {
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    marker: Option<&str>,
+    limit: i64,
+) -> Result<TerminationPage, Error> {
     let nobody = lightsout_api::UserId::from("");
-    let own = access::may_read_termination(caller, &nobody).is_err().then_some(caller.person.user_id.0.as_str());
+    let own =
+        access::may_read_termination(caller, &nobody).is_err().then_some(caller.person.user_id.0.as_str());
     let before = marker.map(parse_marker).transpose()?.unwrap_or((i64::MAX, ""));
     let rows = app.db.list_terminations(&caller.enterprise_id.0, own, before, limit + 1).await?;
     let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
@@ -87,7 +93,12 @@ async fn retry_once(app: &App, caller: &Caller, row: &TerminationRow) -> Result<
         });
     }
     let source = json!({"type": "termination", "id": row.termination_id});
-    let mut event = body::caused(caller, "SESSION_TERMINATION_RETRIED", source, json!({"termination_id": row.termination_id}));
+    let mut event = body::caused(
+        caller,
+        "SESSION_TERMINATION_RETRIED",
+        source,
+        json!({"termination_id": row.termination_id}),
+    );
     event.termination_id = Some(row.termination_id.clone());
     tx.append_events(&row.enterprise_id, now, &app.random, vec![event]).await?;
     tx.commit().await?;

@@ -125,19 +125,26 @@ pub async fn jwt_bearer(
     })?;
     let given = retried!(give(app, &row, &user_id, Some(&assertion)));
     given.map_err(|error| match error {
-        Error::Db(DbError::Duplicate) => {
-            Error::OAuth { error: "invalid_grant", description: "The 'jti' claim was used before; sign a new assertion" }
-        }
+        Error::Db(DbError::Duplicate) => Error::OAuth {
+            error: "invalid_grant",
+            description: "The 'jti' claim was used before; sign a new assertion",
+        },
         error => error,
     })
 }
 
-async fn give(app: &App, row: &AppRow, user_id: &str, assertion: Option<&Assertion>) -> Result<AccessToken, Error> {
+async fn give(
+    app: &App,
+    row: &AppRow,
+    user_id: &str,
+    assertion: Option<&Assertion>,
+) -> Result<AccessToken, Error> {
     let now = app.clock.now_ms();
     let token = app.random.secret();
     let mut tx = app.db.begin().await?;
     if let Some(assertion) = assertion {
-        tx.insert_assertion(&sha256(&format!("{} {}", row.client_id, assertion.jti)), assertion.expires_at).await?;
+        tx.insert_assertion(&sha256(&format!("{} {}", row.client_id, assertion.jti)), assertion.expires_at)
+            .await?;
     }
     tx.insert_token(&TokenRow {
         token_hash: sha256(&token),

@@ -18,7 +18,10 @@ pub async fn find(app: &App, caller: &Caller, user_id: &str) -> Result<UserRow, 
     if caller.person.user_id.0 != user_id {
         access::may_read_directory(caller, MANAGE_USERS)?;
     }
-    app.db.find_user(&caller.enterprise_id.0, user_id).await?.ok_or_else(|| Error::not_found("user_id", user_id))
+    app.db
+        .find_user(&caller.enterprise_id.0, user_id)
+        .await?
+        .ok_or_else(|| Error::not_found("user_id", user_id))
 }
 
 /// Lists users by id, and counts them all.
@@ -75,7 +78,12 @@ async fn create_once(app: &App, caller: &Caller, user: &UserRow) -> Result<(), E
 }
 
 /// Changes a user. Becoming `inactive` ends the user's sessions in the same transaction.
-pub async fn update(app: &App, caller: &Caller, user_id: &str, request: UpdateUser) -> Result<UserRow, Error> {
+pub async fn update(
+    app: &App,
+    caller: &Caller,
+    user_id: &str,
+    request: UpdateUser,
+) -> Result<UserRow, Error> {
     // Refuses before any look-up whoever may change nobody.
     access::may_write_user(caller, None, Role::User)?;
     let user = retried!(update_once(app, caller, user_id, &request))?;
@@ -83,7 +91,12 @@ pub async fn update(app: &App, caller: &Caller, user_id: &str, request: UpdateUs
     Ok(user)
 }
 
-async fn update_once(app: &App, caller: &Caller, user_id: &str, request: &UpdateUser) -> Result<UserRow, Error> {
+async fn update_once(
+    app: &App,
+    caller: &Caller,
+    user_id: &str,
+    request: &UpdateUser,
+) -> Result<UserRow, Error> {
     let mut tx = app.db.begin().await?;
     let found = tx.find_user(&caller.enterprise_id.0, user_id).await?;
     let mut user = found.ok_or_else(|| Error::not_found("user_id", user_id))?;
@@ -132,7 +145,8 @@ async fn delete_once(app: &App, caller: &Caller, user_id: &str) -> Result<(), Er
     let user = found.ok_or_else(|| Error::not_found("user_id", user_id))?;
     may_change(caller, &user, Role::User)?;
     // First the targets are frozen with their names, then the user goes.
-    let mut events: Vec<NewEvent> = terminate::end_user(app, &mut tx, caller, user_id, "user was deleted").await?;
+    let mut events: Vec<NewEvent> =
+        terminate::end_user(app, &mut tx, caller, user_id, "user was deleted").await?;
     tx.delete_user(user_id).await?;
     events.push(body::caused(caller, "DELETE_USER", json!(user_reference(&user)), Value::Null));
     tx.append_events(&user.enterprise_id, app.clock.now_ms(), &app.random, events).await?;
@@ -157,7 +171,10 @@ pub(super) fn check_name(name: &str) -> Result<String, Error> {
 
 pub(super) fn check_login(login: &str) -> Result<String, Error> {
     let login = login.trim();
-    if login.is_empty() || login.chars().count() > LOGIN_MAX || login.contains(|c: char| c.is_control() || c.is_whitespace()) {
+    if login.is_empty()
+        || login.chars().count() > LOGIN_MAX
+        || login.contains(|c: char| c.is_control() || c.is_whitespace())
+    {
         return Err(Error::invalid(format!("login has 1 to {LOGIN_MAX} characters and no spaces")));
     }
     Ok(login.to_owned())

@@ -121,7 +121,11 @@ impl Db {
 
     /// Lists an app's public keys, newest first.
     pub async fn list_app_keys(&self, client_id: &str) -> Result<Vec<AppKeyRow>, DbError> {
-        self.fetch("SELECT * FROM app_keys WHERE client_id = $1 ORDER BY created_at DESC, key_id", args![client_id]).await
+        self.fetch(
+            "SELECT * FROM app_keys WHERE client_id = $1 ORDER BY created_at DESC, key_id",
+            args![client_id],
+        )
+        .await
     }
 
     /// Finds what a token stands for.

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow, Postgres, Sqlite, Transaction};
 
@@ -117,7 +116,10 @@ pub struct Db {
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer; readers see the last commit (WAL).
-    Sqlite { read: SqlitePool, write: SqlitePool },
+    Sqlite {
+        read: SqlitePool,
+        write: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -138,7 +140,11 @@ const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 impl Db {
     /// Opens `url`: `sqlite:PATH` or `postgres://...`. A SQLite file is created if it is missing.
     pub async fn open(url: &str, connections_max: u32) -> Result<Self, DbError> {
-        let pools = if url.starts_with("postgres") { open_postgres(url, connections_max).await? } else { open_sqlite(url, connections_max).await? };
+        let pools = if url.starts_with("postgres") {
+            open_postgres(url, connections_max).await?
+        } else {
+            open_sqlite(url, connections_max).await?
+        };
         Ok(Self { pools })
     }
 
@@ -215,12 +221,14 @@ impl Tx {
     /// Runs a statement and counts the rows that it touched.
     pub async fn execute(&mut self, sql: &'static str, args: Vec<Value>) -> Result<u64, DbError> {
         Ok(match &mut self.0 {
-            Inner::Sqlite(tx) => {
-                sqlx::query_with(render::<Lite>(sql), sqlite_args(args)).execute(&mut **tx).await?.rows_affected()
-            }
-            Inner::Postgres(tx) => {
-                sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut **tx).await?.rows_affected()
-            }
+            Inner::Sqlite(tx) => sqlx::query_with(render::<Lite>(sql), sqlite_args(args))
+                .execute(&mut **tx)
+                .await?
+                .rows_affected(),
+            Inner::Postgres(tx) => sqlx::query_with(render::<Pg>(sql), postgres_args(args))
+                .execute(&mut **tx)
+                .await?
+                .rows_affected(),
         })
     }
 

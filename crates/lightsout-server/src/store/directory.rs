@@ -134,7 +134,11 @@ impl TargetFacts {
 impl Db {
     /// Finds a tenant.
     pub async fn find_enterprise(&self, enterprise_id: &str) -> Result<Option<EnterpriseRow>, DbError> {
-        self.find("SELECT enterprise_id, name FROM enterprises WHERE enterprise_id = $1", args![enterprise_id]).await
+        self.find(
+            "SELECT enterprise_id, name FROM enterprises WHERE enterprise_id = $1",
+            args![enterprise_id],
+        )
+        .await
     }
 
     /// Lists the tenants.
@@ -144,7 +148,11 @@ impl Db {
 
     /// Finds a user of a tenant.
     pub async fn find_user(&self, enterprise_id: &str, user_id: &str) -> Result<Option<UserRow>, DbError> {
-        self.find("SELECT * FROM users WHERE user_id = $1 AND enterprise_id = $2", args![user_id, enterprise_id]).await
+        self.find(
+            "SELECT * FROM users WHERE user_id = $1 AND enterprise_id = $2",
+            args![user_id, enterprise_id],
+        )
+        .await
     }
 
     /// Finds a user by login, in any case.
@@ -153,7 +161,12 @@ impl Db {
     }
 
     /// Lists users by id, service accounts left out, and counts all that match.
-    pub async fn list_users(&self, filter: &UserFilter, offset: i64, limit: i64) -> Result<Vec<UserRow>, DbError> {
+    pub async fn list_users(
+        &self,
+        filter: &UserFilter,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<UserRow>, DbError> {
         let (term, end) = prefix_range(filter.term.as_deref());
         self.fetch(
             "SELECT * FROM users
@@ -252,12 +265,23 @@ fn prefix_range(term: Option<&str>) -> (String, String) {
 
 impl Tx {
     /// Inserts a tenant.
-    pub async fn insert_enterprise(&mut self, enterprise_id: &str, name: &str, now: i64) -> Result<(), DbError> {
-        self.execute("INSERT INTO enterprises VALUES ($1, $2, $3)", args![enterprise_id, name, now]).await.map(drop)
+    pub async fn insert_enterprise(
+        &mut self,
+        enterprise_id: &str,
+        name: &str,
+        now: i64,
+    ) -> Result<(), DbError> {
+        self.execute("INSERT INTO enterprises VALUES ($1, $2, $3)", args![enterprise_id, name, now])
+            .await
+            .map(drop)
     }
 
     /// Finds a user of a tenant and holds the row until the commit.
-    pub async fn find_user(&mut self, enterprise_id: &str, user_id: &str) -> Result<Option<UserRow>, DbError> {
+    pub async fn find_user(
+        &mut self,
+        enterprise_id: &str,
+        user_id: &str,
+    ) -> Result<Option<UserRow>, DbError> {
         self.find(
             "SELECT * FROM users WHERE user_id = $1 AND enterprise_id = $2 {for_update}",
             args![user_id, enterprise_id],
@@ -369,7 +393,11 @@ impl Tx {
     }
 
     /// The people of a tenant among these ids.
-    pub async fn list_targets_by_id(&mut self, enterprise_id: &str, ids: &[String]) -> Result<Vec<TargetFacts>, DbError> {
+    pub async fn list_targets_by_id(
+        &mut self,
+        enterprise_id: &str,
+        ids: &[String],
+    ) -> Result<Vec<TargetFacts>, DbError> {
         self.fetch(
             "SELECT user_id, login, login_folded, role FROM users
              WHERE user_id IN {texts $1} AND enterprise_id = $2",
@@ -393,7 +421,11 @@ impl Tx {
     }
 
     /// The groups of a tenant among these ids.
-    pub async fn list_group_ids(&mut self, enterprise_id: &str, ids: &[String]) -> Result<Vec<(String,)>, DbError> {
+    pub async fn list_group_ids(
+        &mut self,
+        enterprise_id: &str,
+        ids: &[String],
+    ) -> Result<Vec<(String,)>, DbError> {
         self.fetch(
             "SELECT group_id FROM groups WHERE group_id IN {texts $1} AND enterprise_id = $2",
             args![Value::from(ids), enterprise_id],
@@ -418,7 +450,11 @@ impl Tx {
     }
 
     /// Finds the id of a group by name, in any case.
-    pub async fn find_group_by_name(&mut self, enterprise_id: &str, name: &str) -> Result<Option<String>, DbError> {
+    pub async fn find_group_by_name(
+        &mut self,
+        enterprise_id: &str,
+        name: &str,
+    ) -> Result<Option<String>, DbError> {
         let row: Option<(String,)> = self
             .find(
                 "SELECT group_id FROM groups WHERE enterprise_id = $1 AND name_folded = $2",

@@ -88,6 +88,16 @@ pub enum BrokenLink {
     Unknown(i64),
 }
 
+impl BrokenLink {
+    /// Where the chain does not hold.
+    pub fn position(&self) -> i64 {
+        match self {
+            Self::Changed(at) | Self::Missing(at) | Self::Rewritten(at) | Self::Unknown(at) => *at,
+            Self::CutOff { found, .. } => found + 1,
+        }
+    }
+}
+
 impl Tx {
     /// Appends events and returns the new head. Call it last in a transaction: it takes the head
     /// row, and whoever holds that orders the commits.
@@ -150,7 +160,8 @@ impl Db {
 
     /// Reads events of one tenant in the order of the log, at most `limit`.
     pub async fn list_events(&self, filter: &EventFilter, limit: i64) -> Result<Vec<EventRow>, DbError> {
-        let types = (!filter.event_types.is_empty()).then(|| Value::from(filter.event_types.clone()).to_string());
+        let types =
+            (!filter.event_types.is_empty()).then(|| Value::from(filter.event_types.clone()).to_string());
         self.fetch(
             "SELECT position, event_id, event_type, enterprise_id, termination_id, recorded_at, body, chain_hash
              FROM events
@@ -196,7 +207,10 @@ impl Db {
     ///
     /// `expect` is a head that was kept elsewhere: a position and its hash. Returns the head, or
     /// the first place where the chain does not hold.
-    pub async fn verify_events(&self, expect: Option<(i64, &str)>) -> Result<Result<Head, BrokenLink>, DbError> {
+    pub async fn verify_events(
+        &self,
+        expect: Option<(i64, &str)>,
+    ) -> Result<Result<Head, BrokenLink>, DbError> {
         let head = self.event_head().await?;
         let (mut position, mut hash): (i64, String) = self
             .find("SELECT pruned_position, pruned_hash FROM event_head WHERE head = 1", args![])

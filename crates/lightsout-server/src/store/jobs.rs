@@ -121,7 +121,11 @@ impl Db {
     }
 
     /// People with the names that a system knows them by now; for previews.
-    pub async fn list_targets_now(&self, user_ids: &[String], system: &str) -> Result<Vec<JobTarget>, DbError> {
+    pub async fn list_targets_now(
+        &self,
+        user_ids: &[String],
+        system: &str,
+    ) -> Result<Vec<JobTarget>, DbError> {
         self.fetch(
             "SELECT '' AS termination_id, CAST(0 AS BIGINT) AS ordinal, u.user_id, u.login, u.external_id,
                     a.subject AS alias, CAST(0 AS BIGINT) AS cutoff,
@@ -145,7 +149,8 @@ impl Db {
 
     /// The number of unfinished jobs by system.
     pub async fn count_open_jobs(&self) -> Result<Vec<(String, i64)>, DbError> {
-        self.fetch("SELECT system, count(*) FROM jobs WHERE finished_at IS NULL GROUP BY system", args![]).await
+        self.fetch("SELECT system, count(*) FROM jobs WHERE finished_at IS NULL GROUP BY system", args![])
+            .await
     }
 }
 
@@ -181,7 +186,14 @@ impl Tx {
             .iter()
             .map(|job| {
                 let finished_at = job.due_at.is_none().then_some(now);
-                json!([job.job_id, job.attempt, job.due_at.unwrap_or(now), job.failures, job.quiet_until, finished_at])
+                json!([
+                    job.job_id,
+                    job.attempt,
+                    job.due_at.unwrap_or(now),
+                    job.failures,
+                    job.quiet_until,
+                    finished_at
+                ])
             })
             .collect();
         let held: Vec<(String,)> = self
@@ -201,15 +213,27 @@ impl Tx {
     }
 
     /// Writes outcomes of one system.
-    pub async fn settle_outcomes(&mut self, system: &str, outcomes: &[SettledOutcome]) -> Result<(), DbError> {
+    pub async fn settle_outcomes(
+        &mut self,
+        system: &str,
+        outcomes: &[SettledOutcome],
+    ) -> Result<(), DbError> {
         let rows: Vec<Value> = outcomes
             .iter()
             .map(|o| {
                 let p = &o.progress;
                 let keys = Value::from(p.keys.clone()).to_string();
                 json!([
-                    o.termination_id, o.ordinal, p.state, p.sessions_ended, p.resurrected, p.ended_again, keys,
-                    p.ends_by, p.verified_at, p.detail
+                    o.termination_id,
+                    o.ordinal,
+                    p.state,
+                    p.sessions_ended,
+                    p.resurrected,
+                    p.ended_again,
+                    keys,
+                    p.ends_by,
+                    p.verified_at,
+                    p.detail
                 ])
             })
             .collect();

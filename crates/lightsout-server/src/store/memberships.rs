@@ -81,9 +81,16 @@ impl Db {
     }
 
     /// Counts the memberships that [`Db::list_memberships`] would list without limits.
-    pub async fn count_memberships(&self, group_id: Option<&str>, user_id: Option<&str>) -> Result<i64, DbError> {
+    pub async fn count_memberships(
+        &self,
+        group_id: Option<&str>,
+        user_id: Option<&str>,
+    ) -> Result<i64, DbError> {
         let count: Option<(i64,)> = self
-            .find("SELECT count(*) FROM memberships WHERE group_id = $1 OR user_id = $2", args![group_id, user_id])
+            .find(
+                "SELECT count(*) FROM memberships WHERE group_id = $1 OR user_id = $2",
+                args![group_id, user_id],
+            )
             .await?;
         Ok(count.map_or(0, |(n,)| n))
     }
@@ -107,7 +114,10 @@ impl Db {
     /// Whether a user is a member of a group.
     pub async fn is_member(&self, group_id: &str, user_id: &str) -> Result<bool, DbError> {
         let row: Option<(i64,)> = self
-            .find("SELECT count(*) FROM memberships WHERE group_id = $1 AND user_id = $2", args![group_id, user_id])
+            .find(
+                "SELECT count(*) FROM memberships WHERE group_id = $1 AND user_id = $2",
+                args![group_id, user_id],
+            )
             .await?;
         Ok(row.is_some_and(|(n,)| n > 0))
     }
@@ -117,7 +127,10 @@ impl Tx {
     /// Whether a user is a member of a group.
     pub async fn is_member(&mut self, group_id: &str, user_id: &str) -> Result<bool, DbError> {
         let row: Option<(i64,)> = self
-            .find("SELECT count(*) FROM memberships WHERE group_id = $1 AND user_id = $2", args![group_id, user_id])
+            .find(
+                "SELECT count(*) FROM memberships WHERE group_id = $1 AND user_id = $2",
+                args![group_id, user_id],
+            )
             .await?;
         Ok(row.is_some_and(|(n,)| n > 0))
     }

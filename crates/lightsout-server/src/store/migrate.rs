@@ -17,7 +17,9 @@ const MIGRATIONS: &[Migration] =
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// A newer binary changed the schema in a way that this one cannot read.
-    #[error("this binary is too old for the database: it knows {known} migrations, the database needs one that knows {needed}; install a newer lightsout")]
+    #[error(
+        "this binary is too old for the database: it knows {known} migrations, the database needs one that knows {needed}; install a newer lightsout"
+    )]
     BinaryTooOld {
         /// What this binary knows.
         known: i64,
@@ -47,9 +49,8 @@ pub async fn migrate(db: &Db) -> Result<(), MigrateError> {
         // The table itself is the lock between nodes that start together.
         tx.execute("INSERT INTO schema_migrations VALUES (0, 0) ON CONFLICT DO NOTHING", args![]).await?;
         tx.execute("UPDATE schema_migrations SET oldest_binary = 0 WHERE number = 0", args![]).await?;
-        let state: Option<(i64, i64)> = tx
-            .find("SELECT max(number), max(oldest_binary) FROM schema_migrations", args![])
-            .await?;
+        let state: Option<(i64, i64)> =
+            tx.find("SELECT max(number), max(oldest_binary) FROM schema_migrations", args![]).await?;
         let (applied, needed) = state.unwrap_or_default();
         if needed > known {
             return Err(MigrateError::BinaryTooOld { known, needed });
@@ -58,11 +59,8 @@ pub async fn migrate(db: &Db) -> Result<(), MigrateError> {
             return Ok(tx.commit().await?);
         };
         tx.run_script(next.script).await?;
-        tx.execute(
-            "INSERT INTO schema_migrations VALUES ($1, $2)",
-            args![applied + 1, next.oldest_binary],
-        )
-        .await?;
+        tx.execute("INSERT INTO schema_migrations VALUES ($1, $2)", args![applied + 1, next.oldest_binary])
+            .await?;
         tx.commit().await?;
     }
 }

@@ -147,11 +147,24 @@ impl Tx {
     /// generation is read by the inserting statement itself, so a termination that commits first
     /// is seen, and one that commits later ends the session. An id that is registered already
     /// keeps its first facts, and its user.
-    pub async fn register_sessions(&mut self, sessions: &[NewSession], now: i64) -> Result<Vec<(String, String)>, DbError> {
+    pub async fn register_sessions(
+        &mut self,
+        sessions: &[NewSession],
+        now: i64,
+    ) -> Result<Vec<(String, String)>, DbError> {
         let rows: Vec<Value> = sessions
             .iter()
             .map(|s| {
-                json!([s.session_hash, s.user_id, s.client_id, s.began_at, s.expires_at, s.device, s.address, s.clock_skew_ms])
+                json!([
+                    s.session_hash,
+                    s.user_id,
+                    s.client_id,
+                    s.began_at,
+                    s.expires_at,
+                    s.device,
+                    s.address,
+                    s.clock_skew_ms
+                ])
             })
             .collect();
         let rows = Value::from(rows);
@@ -181,7 +194,11 @@ impl Tx {
     }
 
     /// Ends one session: deletes it and keeps its id refused. Returns its user, if it was stored.
-    pub async fn end_session(&mut self, enterprise_id: &str, session_hash: &str) -> Result<Option<String>, DbError> {
+    pub async fn end_session(
+        &mut self,
+        enterprise_id: &str,
+        session_hash: &str,
+    ) -> Result<Option<String>, DbError> {
         let ended: Option<(String, i64)> = self
             .find(
                 "DELETE FROM sessions
@@ -197,7 +214,10 @@ impl Tx {
     }
 
     /// Deletes the sessions of these users that a barrier ended, and keeps their ids refused.
-    pub async fn delete_ended_sessions(&mut self, user_ids: &[String]) -> Result<Vec<(String, String)>, DbError> {
+    pub async fn delete_ended_sessions(
+        &mut self,
+        user_ids: &[String],
+    ) -> Result<Vec<(String, String)>, DbError> {
         let ended: Vec<(String, String, i64)> = self
             .fetch(
                 "DELETE FROM sessions
@@ -207,7 +227,8 @@ impl Tx {
                 args![Value::from(user_ids)],
             )
             .await?;
-        let refused: Vec<Value> = ended.iter().map(|(_, hash, expires_at)| json!([hash, expires_at])).collect();
+        let refused: Vec<Value> =
+            ended.iter().map(|(_, hash, expires_at)| json!([hash, expires_at])).collect();
         self.refuse_sessions(&refused).await?;
         Ok(ended.into_iter().map(|(user, hash, _)| (user, hash)).collect())
     }

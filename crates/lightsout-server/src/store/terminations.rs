@@ -183,7 +183,11 @@ impl Db {
 
     /// Finds the termination that an idempotency key stands for: (id, hash of its request).
     pub async fn find_idempotency_key(&self, key_hash: &str) -> Result<Option<(String, String)>, DbError> {
-        self.find("SELECT termination_id, request_hash FROM idempotency_keys WHERE key_hash = $1", args![key_hash]).await
+        self.find(
+            "SELECT termination_id, request_hash FROM idempotency_keys WHERE key_hash = $1",
+            args![key_hash],
+        )
+        .await
     }
 }
 
@@ -222,8 +226,12 @@ impl Tx {
             args![Value::from(targets), &new.termination_id],
         )
         .await?;
-        let skips: Vec<Value> =
-            new.skips.iter().enumerate().map(|(n, (kind, value, why))| json!([n, kind, value, why])).collect();
+        let skips: Vec<Value> = new
+            .skips
+            .iter()
+            .enumerate()
+            .map(|(n, (kind, value, why))| json!([n, kind, value, why]))
+            .collect();
         self.execute(
             "INSERT INTO termination_skips (termination_id, ordinal, kind, value, reason)
              SELECT $2, CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3 FROM {rows $1}",
@@ -307,7 +315,12 @@ impl Tx {
     }
 
     /// Re-opens what a termination gave up on. Returns the number of jobs that are due again.
-    pub async fn reopen_termination(&mut self, termination_id: &str, now: i64, give_up_at: i64) -> Result<u64, DbError> {
+    pub async fn reopen_termination(
+        &mut self,
+        termination_id: &str,
+        now: i64,
+        give_up_at: i64,
+    ) -> Result<u64, DbError> {
         let reopened = self
             .execute(
                 "UPDATE jobs

@@ -1,0 +1,144 @@
+//! Follows a termination: server-sent events (HTML standard, section 9.2), resumed after a break.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lightsout_api::{Event, TerminationState};
+use reqwest::{Method, Response};
+
+use crate::client::Client;
+use crate::error::Error;
+
+/// How often a broken stream is opened anew without an event in between.
+const RESUMES_MAX: u32 = 10;
+/// How long to wait before that.
+const RESUME_DELAY: Duration = Duration::from_millis(500);
+
+/// A termination's events, one by one, each once.
+#[derive(Debug)]
+pub struct Follow {
+    client: Client,
+    id: String,
+    last_event_id: Option<String>,
+    stream: Option<Response>,
+    buffer: Vec<u8>,
+    ready: VecDeque<(String, Event)>,
+    /// Whether the last event given was the one that closes a termination.
+    closed: bool,
+    resumes: u32,
+}
+
+impl Follow {
+    pub(crate) fn new(client: Client, id: &str) -> Self {
+        Self {
+            client,
+            id: id.to_owned(),
+            last_event_id: None,
+            stream: None,
+            buffer: Vec::new(),
+            ready: VecDeque::new(),
+            closed: false,
+            resumes: 0,
+        }
+    }
+
+    /// The next event; none when the termination is finished and every event was given.
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            if let Some((id, event)) = self.ready.pop_front() {
+                self.last_event_id = Some(id);
+                self.closed = event.event_type == "SESSION_TERMINATION_DONE";
+                self.resumes = 0;
+                return Ok(Some(event));
+            }
+            match self.fill().await {
+                Ok(true) => {}
+                // The stream ended. That is the end only after the closing event, and if the
+                // termination was not opened again: a service that restarts ends its streams, too.
+                Ok(false) if self.closed && self.is_finished().await? => return Ok(None),
+                Ok(false) => self.resume(None).await?,
+                Err(error) => self.resume(Some(error)).await?,
+            }
+        }
+    }
+
+    async fn is_finished(&self) -> Result<bool, Error> {
+        Ok(self.client.termination(&self.id).await?.state != TerminationState::Running)
+    }
+
+    async fn resume(&mut self, error: Option<Error>) -> Result<(), Error> {
+        self.stream = None;
+        self.buffer.clear();
+        self.resumes += 1;
+        match error {
+            Some(error @ (Error::Api(_) | Error::Decode(_))) => Err(error),
+            Some(error) if self.resumes > RESUMES_MAX => Err(error),
+            _ => {
+                tokio::time::sleep(RESUME_DELAY).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads some more of the stream. False: it ended.
+    async fn fill(&mut self) -> Result<bool, Error> {
+        if self.stream.is_none() {
+            self.stream = Some(self.open().await?);
+        }
+        let stream = self.stream.as_mut().expect("opened above");
+        let Some(chunk) = stream.chunk().await? else { return Ok(false) };
+        self.buffer.extend_from_slice(&chunk);
+        // A blank line ends an event.
+        while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+            let message: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            if let Some(event) = parse(&String::from_utf8_lossy(&message))? {
+                self.ready.push_back(event);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn open(&self) -> Result<Response, Error> {
+        let path = format!("/v1/terminations/{}/events", self.id);
+        self.client
+            .send(Method::GET, &path, |request| match &self.last_event_id {
+                Some(id) => request.header("Last-Event-ID", id),
+                None => request,
+            })
+            .await
+    }
+}
+
+/// Reads one message; none for a comment.
+fn parse(message: &str) -> Result<Option<(String, Event)>, Error> {
+    let (mut id, mut data) = (String::new(), String::new());
+    for line in message.lines() {
+        if let Some(value) = line.strip_prefix("id:") {
+            id = value.trim_start().to_owned();
+        } else if let Some(value) = line.strip_prefix("data:") {
+            data.push_str(value.trim_start());
+        }
+    }
+    if data.is_empty() {
+        return Ok(None);
+    }
+    let event = serde_json::from_str(&data).map_err(Error::Decode)?;
+    Ok(Some((id, event)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_no_events() {
+        assert!(parse(":\n\n").expect("a comment").is_none());
+    }
+
+    #[test]
+    fn an_event_has_its_position() {
+        let message = "id: 7\nevent: T\ndata: {\"type\":\"event\",\"event_id\":\"e\",\"event_type\":\"T\",\"created_at\":\"2026-01-02T03:04:05Z\"}\n\n";
+        let (id, event) = parse(message).expect("readable").expect("an event");
+        assert_eq!((id.as_str(), event.event_type.as_str()), ("7", "T"));
+    }
+}

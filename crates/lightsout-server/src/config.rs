@@ -1,0 +1,423 @@
+//! The configuration: one TOML file, overridden by the environment, checked at start.
+//!
+//! `lightsout.toml` beside this file is the reference: every key with its default, compared by a test.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::app::{Settings, Subject, System};
+use crate::connector::{Redis, RedisConfig, Registry};
+use crate::http::LimitsConfig;
+
+/// The reference: every key with its default and what it is for.
+pub const REFERENCE: &str = include_str!("lightsout.toml");
+
+/// What is wrong with a configuration, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the service listens.
+    pub server: ServerConfig,
+    /// Where it stores.
+    pub database: DatabaseConfig,
+    /// How often callers may call.
+    pub limits: LimitsConfig,
+    /// How long things live and are kept.
+    pub lives: LivesConfig,
+    /// How it logs.
+    pub log: LogConfig,
+    /// Where sessions live, besides the registry.
+    pub systems: Vec<SystemConfig>,
+}
+
+/// Where the service listens.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address and port; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The address that callers know the service by; empty: `http://` and the address above.
+    pub public_url: String,
+    /// Whether a proxy in front speaks TLS and says who is calling (`X-Forwarded-For`).
+    pub behind_proxy: bool,
+    /// TLS; needed for an address other than loopback, unless a proxy is in front.
+    pub tls: Option<TlsConfig>,
+    /// Seconds that one request may take.
+    pub request_timeout_s: u64,
+    /// The largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// Seconds that a shutdown waits for requests under way.
+    pub shutdown_timeout_s: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            public_url: String::new(),
+            behind_proxy: false,
+            tls: None,
+            request_timeout_s: 60,
+            body_bytes_max: 2 * 1024 * 1024,
+            shutdown_timeout_s: 20,
+        }
+    }
+}
+
+/// A certificate and its key, in PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Where the service stores.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DatabaseConfig {
+    /// `sqlite:PATH` or `postgres://...`.
+    pub url: Secret,
+    /// The most connections.
+    pub connections_max: u32,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self { url: Secret("sqlite:lightsout.db".into()), connections_max: 10 }
+    }
+}
+
+/// How long things live and are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LivesConfig {
+    /// Minutes that an access token lives.
+    pub token_min: u32,
+    /// Days that a registered session lives if it says nothing else, and at most.
+    pub session_days: u32,
+    /// Seconds that an app's clock may be off.
+    pub registry_clock_skew_s: u32,
+    /// Hours that a failing system is tried.
+    pub give_up_after_h: u32,
+    /// Days that events are kept.
+    pub keep_events_days: u32,
+    /// Days that finished terminations and their outcomes are kept.
+    pub keep_terminations_days: u32,
+}
+
+impl Default for LivesConfig {
+    fn default() -> Self {
+        Self {
+            token_min: 60,
+            session_days: 30,
+            registry_clock_skew_s: 5,
+            give_up_after_h: 24,
+            keep_events_days: 365,
+            keep_terminations_days: 365,
+        }
+    }
+}
+
+/// How the service logs, to standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A filter such as `info` or `lightsout_server=debug`.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// A text that is not shown. Written plain, as `{ env = "NAME" }` or as `{ file = "PATH" }`.
+#[derive(Clone, Debug)]
+pub struct Secret(pub SecretString);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Plain(String),
+            Env { env: String },
+            File { file: PathBuf },
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Plain(text) => text,
+            Written::Env { env } => {
+                std::env::var(&env).map_err(|_| D::Error::custom(format!("the environment has no {env}")))?
+            }
+            Written::File { file } => std::fs::read_to_string(&file)
+                .map_err(|e| D::Error::custom(format!("cannot read {}: {e}", file.display())))?
+                .trim()
+                .to_owned(),
+        };
+        Ok(Self(text.into()))
+    }
+}
+
+/// A system: what all kinds have, and the kind's own keys.
+#[derive(Clone, Debug)]
+pub struct SystemConfig {
+    /// The name in outcomes and jobs: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    common: Common,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Common {
+    name: String,
+    kind: String,
+    #[serde(default)]
+    subject: Subject,
+    #[serde(default = "default_quiet_time")]
+    quiet_time_s: u32,
+    #[serde(default = "default_clock_skew")]
+    clock_skew_s: u32,
+    #[serde(default = "default_timeout")]
+    timeout_s: u32,
+}
+
+fn default_quiet_time() -> u32 {
+    30
+}
+
+fn default_clock_skew() -> u32 {
+    5
+}
+
+fn default_timeout() -> u32 {
+    60
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Redis(RedisConfig),
+}
+
+const COMMON: [&str; 6] = ["name", "kind", "subject", "quiet_time_s", "clock_skew_s", "timeout_s"];
+
+impl<'de> Deserialize<'de> for SystemConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (common, own): (Map<String, Value>, Map<String, Value>) =
+            Map::<String, Value>::deserialize(deserializer)?
+                .into_iter()
+                .partition(|(k, _)| COMMON.contains(&k.as_str()));
+        let common: Common = serde_json::from_value(Value::Object(common)).map_err(D::Error::custom)?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+        if common.name.is_empty() || !common.name.chars().all(plain) || common.name == Registry::NAME {
+            let why = "a system's name has lower-case letters, digits, - and _, and is not registry";
+            return Err(D::Error::custom(why));
+        }
+        let kind = match common.kind.as_str() {
+            "redis" => Kind::Redis(serde_json::from_value(Value::Object(own)).map_err(D::Error::custom)?),
+            other => {
+                return Err(D::Error::custom(format!(
+                    "unknown kind {other:?} of system {}; known is redis",
+                    common.name
+                )));
+            }
+        };
+        Ok(Self { name: common.name.clone(), common, kind })
+    }
+}
+
+impl SystemConfig {
+    /// Builds the system. Connects at its first pass only.
+    pub fn build(&self) -> System {
+        let seconds = |s: u32| Duration::from_secs(s.into());
+        System {
+            connector: match &self.kind {
+                Kind::Redis(config) => Arc::new(Redis::new(config.clone())),
+            },
+            subject: self.common.subject,
+            quiet_time: seconds(self.common.quiet_time_s),
+            clock_skew: seconds(self.common.clock_skew_s),
+            timeout: seconds(self.common.timeout_s),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file, then the environment (`LIGHTSOUT__SERVER__LISTEN` for `server.listen`).
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            ConfigError(format!(
+                "cannot read {}: {e}; `lightsout admin init --config {}` makes one",
+                file.display(),
+                file.display()
+            ))
+        })?;
+        Self::parse(&text).map_err(|e| ConfigError(format!("{}: {e}", file.display())))
+    }
+
+    /// Reads a text, then the environment, and checks the whole.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let environment = config::Environment::with_prefix("LIGHTSOUT")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
+        let config: Self = config::Config::builder()
+            .add_source(config::File::from_str(text, config::FileFormat::Toml))
+            .add_source(environment)
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|e| ConfigError(explain(&e.to_string())))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let server = &self.server;
+        if !server.listen.ip().is_loopback() && server.tls.is_none() && !server.behind_proxy {
+            return Err(ConfigError(format!(
+                "server.listen {} is not a loopback address: tokens would cross the network in clear; set [server.tls], or behind_proxy = true if a proxy in front speaks TLS",
+                server.listen
+            )));
+        }
+        let url = self.database.url.0.expose_secret();
+        if !url.starts_with("sqlite:") && !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+            return Err(ConfigError("database.url begins with sqlite: or postgres:".to_owned()));
+        }
+        let mut names: Vec<&str> = self.systems.iter().map(|s| s.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError(format!("two systems are named {}", twice[0])));
+        }
+        Ok(())
+    }
+
+    /// The systems by name, the registry left out.
+    pub fn build_systems(&self) -> BTreeMap<String, System> {
+        self.systems.iter().map(|s| (s.name.clone(), s.build())).collect()
+    }
+
+    /// Lives and horizons in milliseconds.
+    pub fn settings(&self) -> Settings {
+        let day = |n: u32| i64::from(n) * 86_400_000;
+        Settings {
+            token_life_ms: i64::from(self.lives.token_min) * 60_000,
+            session_life_ms: day(self.lives.session_days),
+            registry_clock_skew_ms: i64::from(self.lives.registry_clock_skew_s) * 1_000,
+            give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
+            keep_events_ms: day(self.lives.keep_events_days),
+            keep_terminations_ms: day(self.lives.keep_terminations_days),
+            ..Settings::default()
+        }
+    }
+}
+
+/// Adds the nearest known key to serde's words for an unknown one.
+fn explain(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let Some((unknown, known)) = quoted.split_first().filter(|_| message.contains("unknown field")) else {
+        return message.to_owned();
+    };
+    match known.iter().min_by_key(|key| strsim::damerau_levenshtein(unknown, key)) {
+        Some(nearest) => {
+            format!("unknown key {unknown}; did you mean {nearest}? (known: {})", known.join(", "))
+        }
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference with the `#` taken from every line that holds a key or a table.
+    fn uncommented() -> String {
+        let keys = REFERENCE.lines().map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with('[') || (!rest.starts_with(' ') && rest.contains(" = ")) => rest,
+            _ => line,
+        });
+        keys.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn reference_shows_the_defaults() {
+        let shown = Config::parse(&uncommented()).expect("the reference parses");
+        let default = Config::default();
+        let shown_server = ServerConfig { tls: None, public_url: String::new(), ..shown.server };
+        assert_eq!(shown_server, default.server);
+        assert_eq!(shown.limits, default.limits);
+        assert_eq!(shown.lives, default.lives);
+        assert_eq!(shown.log, default.log);
+        assert_eq!(shown.database.connections_max, default.database.connections_max);
+        assert_eq!(shown.database.url.0.expose_secret(), default.database.url.0.expose_secret());
+    }
+
+    #[test]
+    fn reference_names_every_key() {
+        for probe in [
+            "[server]",
+            "[server.tls]",
+            "[database]",
+            "[limits]",
+            "[lives]",
+            "[log]",
+            "[[systems]]\nkind = \"redis\"\nname = \"x\"",
+        ] {
+            let message =
+                explain(&Config::parse(&format!("{probe}\nno_such_key = 1")).expect_err("unknown key").0);
+            let known = message.split("known: ").nth(1).unwrap_or_else(|| panic!("{probe}: {message}"));
+            for key in known.trim_end_matches(')').split(", ") {
+                assert!(
+                    uncommented().contains(&format!("{key} = ")),
+                    "{probe}: {key} is not in the reference"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_key_is_named_with_its_nearest() {
+        let error = Config::parse("[server]\nlisen = \"127.0.0.1:1\"").expect_err("unknown key");
+        assert!(error.0.starts_with("unknown key lisen; did you mean listen?"), "{error}");
+    }
+
+    #[test]
+    fn open_address_needs_tls_or_a_proxy() {
+        let error = Config::parse("[server]\nlisten = \"0.0.0.0:80\"").expect_err("open address");
+        assert!(error.0.contains("behind_proxy"), "{error}");
+        Config::parse("[server]\nlisten = \"0.0.0.0:80\"\nbehind_proxy = true").expect("a proxy speaks TLS");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = Config::parse("[database]\nurl = \"postgres://u:hunter2@h/d\"").expect("valid");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

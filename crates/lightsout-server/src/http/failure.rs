@@ -1,0 +1,234 @@
+//! One failure type for all routes, rendered in the words of the interface that was called.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lightsout_api::{ClientError, OAuth2Error, Problem};
+use serde_json::{Value, json};
+
+use crate::domain::access::Denied;
+use crate::ops;
+use crate::ops::tokens::AuthError;
+use crate::store::DbError;
+
+/// An answer other than success. [`render`] gives it its body, when the interface and the request
+/// id are known.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) status: StatusCode,
+    /// A word for programs; on `/oauth2` the `error`.
+    pub(super) code: &'static str,
+    /// A sentence for people.
+    pub(super) message: String,
+    pub(super) context_info: Option<Value>,
+    pub(super) retry_after_s: Option<u64>,
+    /// Whether the answer asks for a token (`WWW-Authenticate`).
+    challenge: Option<&'static str>,
+}
+
+/// The interfaces, by the words of their errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interface {
+    Box,
+    OAuth,
+    Own,
+}
+
+impl Interface {
+    pub(super) fn of(path: &str) -> Self {
+        if path.starts_with("/2.0") {
+            Self::Box
+        } else if path.starts_with("/oauth2/token") || path.starts_with("/oauth2/revoke") {
+            Self::OAuth
+        } else {
+            Self::Own
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            context_info: None,
+            retry_after_s: None,
+            challenge: None,
+        }
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    /// A parameter that is wrong.
+    pub(super) fn parameter(name: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let context = json!({"errors": [{"reason": "invalid_parameter", "name": name, "message": message}]});
+        Self { context_info: Some(context), ..Self::bad_request(format!("{name}: {message}")) }
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let challenge = "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\"";
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The access token provided is invalid.")
+        }
+    }
+
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self { retry_after_s: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message) }
+    }
+
+    pub(super) fn internal() -> Self {
+        let message = "something went wrong on our side; the request id names it in the log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", message)
+    }
+
+    pub(super) fn rate_limited(retry_after_s: u64) -> Self {
+        let message = "Request rate limit exceeded, please try again later";
+        Self {
+            retry_after_s: Some(retry_after_s),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message)
+        }
+    }
+
+    /// Gives the answer its body and headers.
+    pub(super) fn render(&self, interface: Interface, request_id: &str) -> Response {
+        let mut response = match interface {
+            Interface::Box => self.box_body(request_id),
+            Interface::OAuth => Json(OAuth2Error {
+                error: self.oauth_code().to_owned(),
+                error_description: self.message.clone(),
+            })
+            .into_response(),
+            Interface::Own => self.problem(request_id),
+        };
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+
+    fn box_body(&self, request_id: &str) -> Response {
+        Json(ClientError {
+            kind: "error".to_owned(),
+            status: self.status.as_u16(),
+            code: self.code.to_owned(),
+            message: self.message.clone(),
+            context_info: self.context_info.clone(),
+            help_url: "https://developer.box.com/guides/api-calls/permissions-and-errors/common-errors/"
+                .to_owned(),
+            request_id: request_id.to_owned(),
+        })
+        .into_response()
+    }
+
+    fn problem(&self, request_id: &str) -> Response {
+        let problem = Problem {
+            kind: format!("urn:lightsout:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.message.clone(),
+            code: self.code.to_owned(),
+            request_id: request_id.to_owned(),
+            context_info: self.context_info.clone(),
+        };
+        let mut response = Json(problem).into_response();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
+    }
+
+    /// OAuth 2 has few words (RFC 6749, section 5.2); the others are its nearest.
+    fn oauth_code(&self) -> &'static str {
+        match self.code {
+            "bad_request" => "invalid_request",
+            "unauthorized" => "invalid_client",
+            "internal_server_error" => "server_error",
+            "unavailable" | "rate_limit_exceeded" => "temporarily_unavailable",
+            "not_found" | "method_not_allowed" => "invalid_request",
+            code => code,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        let code = match denied {
+            Denied::Scope(_) => "insufficient_scope",
+            Denied::Right(_) | Denied::Role(_) => "access_denied_insufficient_permissions",
+        };
+        Self::new(StatusCode::FORBIDDEN, code, format!("Access denied - insufficient permission: {denied}"))
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid => Self::unauthorized(),
+            AuthError::Denied(denied) => denied.into(),
+            AuthError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        let failure = match error {
+            DbError::Unavailable(_) | DbError::Conflict => {
+                Self::unavailable("the database is busy; try again")
+            }
+            DbError::Duplicate | DbError::Other(_) => Self::internal(),
+        };
+        tracing::error!(error = &error as &dyn std::error::Error, "database failed");
+        failure
+    }
+}
+
+impl From<ops::Error> for Failure {
+    fn from(error: ops::Error) -> Self {
+        match error {
+            ops::Error::Denied(denied) => denied.into(),
+            ops::Error::NotFound(missing) => {
+                let errors: Vec<Value> = missing
+                    .iter()
+                    .map(|m| json!({"reason": "not_found", "name": m.kind, "value": m.value, "message": "no such entry in this enterprise"}))
+                    .collect();
+                let named: Vec<String> =
+                    missing.iter().take(10).map(|m| format!("{} {}", m.kind, m.value)).collect();
+                let more = if missing.len() > named.len() { ", and more" } else { "" };
+                Self {
+                    context_info: Some(json!({ "errors": errors })),
+                    ..Self::new(
+                        StatusCode::NOT_FOUND,
+                        "not_found",
+                        format!("Not found: {}{more}", named.join(", ")),
+                    )
+                }
+            }
+            ops::Error::Invalid { code, message } => Self::new(StatusCode::BAD_REQUEST, code, message),
+            ops::Error::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
+            ops::Error::OAuth { error, description } => {
+                Self::new(StatusCode::BAD_REQUEST, error, description)
+            }
+            ops::Error::Db(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `/2.0/group_memberships` and the two lists of memberships.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use lightsout_api::{CreateGroupMembership, UpdateGroupMembership};
+use serde_json::{Value, json};
+
+use super::Web;
+use super::auth::Authed;
+use super::failure::Failure;
+use super::request::{JsonBody, Paging, Query, select};
+use crate::clock::timestamp_seconds;
+use crate::ops::memberships;
+use crate::store::MembershipRow;
+
+/// Fields answered when none are asked for.
+const DEFAULT: [&str; 5] = ["user", "group", "role", "created_at", "modified_at"];
+
+pub(super) async fn list_of_group(
+    State(web): State<Arc<Web>>,
+    Authed(caller): Authed,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Json<Value>, Failure> {
+    let paging = Paging::of(&query)?;
+    let (rows, total) =
+        memberships::list_of_group(&web.app, &caller, &id, paging.offset, paging.limit).await?;
+    Ok(Json(page(&paging, &rows, total)))
+}
+
+pub(super) async fn list_of_user(
+    State(web): State<Arc<Web>>,
+    Authed(caller): Authed,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Json<Value>, Failure> {
+    let paging = Paging::of(&query)?;
+    let (rows, total) =
+        memberships::list_of_user(&web.app, &caller, &id, paging.offset, paging.limit).await?;
+    Ok(Json(page(&paging, &rows, total)))
+}
+
+pub(super) async fn create(
+    State(web): State<Arc<Web>>,
+    Authed(caller): Authed,
+    query: Query,
+    JsonBody(body): JsonBody<CreateGroupMembership>,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let row = memberships::create(&web.app, &caller, body).await?;
+    Ok((StatusCode::CREATED, Json(show(&row, &query.list("fields")))))
+}
+
+pub(super) async fn read(
+    State(web): State<Arc<Web>>,
+    Authed(caller): Authed,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Json<Value>, Failure> {
+    let row = memberships::find(&web.app, &caller, &id).await?;
+    Ok(Json(show(&row, &query.list("fields"))))
+}
+
+pub(super) async fn update(
+    State(web): State<Arc<Web>>,
+    Authed(caller): Authed,
+    Path(id): Path<String>,
+    query: Query,
+    JsonBody(body): JsonBody<UpdateGroupMembership>,
+) -> Result<Json<Value>, Failure> {
+    let row = memberships::update(&web.app, &caller, &id, body).await?;
+    Ok(Json(show(&row, &query.list("fields"))))
+}
+
+pub(super) async fn delete(
+    State(web): State<Arc<Web>>,
+    Authed(caller): Authed,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    memberships::delete(&web.app, &caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn page(paging: &Paging, rows: &[MembershipRow], total: i64) -> Value {
+    paging.page(rows.iter().map(|row| (row.membership_id.clone(), show(row, &[]))).collect(), total)
+}
+
+fn show(row: &MembershipRow, fields: &[String]) -> Value {
+    let full = json!({
+        "type": "group_membership",
+        "id": row.membership_id,
+        "user": {"type": "user", "id": row.user_id, "name": row.user_name, "login": row.user_login},
+        "group": {"type": "group", "id": row.group_id, "name": row.group_name, "group_type": "managed_group"},
+        "role": row.role,
+        "configurable_permissions": serde_json::from_str::<Value>(&row.permissions).unwrap_or(Value::Null),
+        "created_at": timestamp_seconds(row.created_at),
+        "modified_at": timestamp_seconds(row.modified_at),
+    });
+    select(full, &DEFAULT, &[], fields)
+}

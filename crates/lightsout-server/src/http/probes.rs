@@ -1,0 +1,33 @@
+//! For operators: whether the service lives, whether it can work, and its metrics.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::Web;
+use super::failure::Failure;
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the database answers, so requests can be served.
+pub(super) async fn readyz(State(web): State<Arc<Web>>) -> Result<&'static str, Failure> {
+    web.app.db.event_head().await?;
+    Ok("ready\n")
+}
+
+/// `GET /metrics`, in Prometheus' text format.
+pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Result<Response, Failure> {
+    let missing = || Failure::new(axum::http::StatusCode::NOT_FOUND, "not_found", "metrics are not recorded");
+    let handle = web.metrics.as_ref().ok_or_else(missing)?;
+    for (system, jobs) in web.app.db.count_open_jobs().await? {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!("lightsout_jobs_open", "system" => system).set(jobs as f64);
+    }
+    let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((text, handle.render()).into_response())
+}

@@ -1,0 +1,197 @@
+//! Extractors with our own errors: JSON bodies, forms, queries, paging.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Web;
+use super::failure::Failure;
+
+/// Box's words for a body that is not JSON.
+pub(super) const NOT_JSON: &str = "Supported payload format is JSON";
+
+/// A JSON body as a value; an empty one is `null`.
+pub(super) struct JsonValue(pub(super) Value);
+
+impl FromRequest<Arc<Web>> for JsonValue {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, web: &Arc<Web>) -> Result<Self, Failure> {
+        let body = bytes(request, web).await?;
+        if body.is_empty() {
+            return Ok(Self(Value::Null));
+        }
+        serde_json::from_slice(&body).map(Self).map_err(|_| Failure::bad_request(NOT_JSON))
+    }
+}
+
+/// A JSON body of a known shape.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Web>> for JsonBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, web: &Arc<Web>) -> Result<Self, Failure> {
+        let JsonValue(value) = JsonValue::from_request(request, web).await?;
+        match value {
+            Value::Object(_) => {}
+            _ => return Err(Failure::bad_request("the body is a JSON object")),
+        }
+        serde_json::from_value(value).map(Self).map_err(|e| Failure::bad_request(e.to_string()))
+    }
+}
+
+/// An `application/x-www-form-urlencoded` body of a known shape.
+pub(super) struct FormBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Web>> for FormBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, web: &Arc<Web>) -> Result<Self, Failure> {
+        let form = axum::Form::<T>::from_request(request, web).await;
+        form.map(|form| Self(form.0)).map_err(|_| {
+            Failure::bad_request(
+                "the body is a form (application/x-www-form-urlencoded) with every required field",
+            )
+        })
+    }
+}
+
+async fn bytes(request: Request, web: &Arc<Web>) -> Result<Bytes, Failure> {
+    Bytes::from_request(request, web).await.map_err(|rejection| {
+        if axum::response::IntoResponse::into_response(rejection).status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = format!("the body is larger than {} bytes", web.body_bytes_max);
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
+        } else {
+            Failure::bad_request("the body could not be read")
+        }
+    })
+}
+
+/// The query of a request: a parameter that stands twice is refused, unknown ones are ignored.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl FromRequestParts<Arc<Web>> for Query {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Failure> {
+        let pairs = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, web).await;
+        let pairs = pairs.map_err(|_| Failure::bad_request("the query is not readable"))?.0;
+        for (n, (name, _)) in pairs.iter().enumerate() {
+            if pairs[..n].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Failure::parameter(name, "stands twice in the query"));
+            }
+        }
+        if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
+            return Err(Failure::parameter(name, "holds a character that no name has"));
+        }
+        Ok(Self(pairs))
+    }
+}
+
+impl Query {
+    /// A text; an empty one counts as absent.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// A boolean in any case: SDKs send `true` and `True`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Failure> {
+        match self.text(name) {
+            None => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+            Some(_) => Err(Failure::parameter(name, "is true or false")),
+        }
+    }
+
+    /// A number from `min` to `max`.
+    pub(super) fn number(&self, name: &str, default: i64, min: i64, max: i64) -> Result<i64, Failure> {
+        let Some(value) = self.text(name) else { return Ok(default) };
+        let number = value.parse().ok().filter(|n| (min..=max).contains(n));
+        number.ok_or_else(|| Failure::parameter(name, format!("is a number from {min} to {max}")))
+    }
+
+    /// An instant (RFC 3339), in milliseconds since 1970.
+    pub(super) fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        let instant = value.parse::<jiff::Timestamp>();
+        let instant = instant
+            .map_err(|_| Failure::parameter(name, "is an RFC 3339 instant such as 2026-01-02T03:04:05Z"))?;
+        Ok(Some(instant.as_millisecond()))
+    }
+
+    /// A list joined by commas.
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or("");
+        text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect()
+    }
+}
+
+/// Where a list starts and how much of it is wanted, in Box's two ways of paging.
+pub(super) struct Paging {
+    pub(super) limit: i64,
+    pub(super) offset: i64,
+    /// The id after which the page starts, for marker paging.
+    pub(super) marker: Option<String>,
+    usemarker: bool,
+}
+
+impl Paging {
+    /// Reads `limit` (100, at most 1,000), `offset` (at most 10,000), `usemarker` and `marker`.
+    pub(super) fn of(query: &Query) -> Result<Self, Failure> {
+        let usemarker = query.flag("usemarker")?;
+        Ok(Self {
+            limit: query.number("limit", 100, 1, 1_000)?,
+            offset: if usemarker { 0 } else { query.number("offset", 0, 0, 10_000)? },
+            marker: query.text("marker").filter(|_| usemarker).map(ToOwned::to_owned),
+            usemarker,
+        })
+    }
+
+    /// How many rows to read: for markers one more than the page, to see whether there is another.
+    pub(super) fn rows(&self) -> i64 {
+        self.limit + i64::from(self.usemarker)
+    }
+
+    /// The page: rendered entries with their ids, and the number of all.
+    pub(super) fn page(&self, mut entries: Vec<(String, Value)>, total: i64) -> Value {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = self.usemarker && entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
+        let entries: Vec<Value> = entries.into_iter().map(|(_, entry)| entry).collect();
+        if self.usemarker {
+            serde_json::json!({"limit": self.limit, "next_marker": next, "entries": entries})
+        } else {
+            serde_json::json!({
+                "total_count": total,
+                "limit": self.limit,
+                "offset": self.offset,
+                "order": [{"by": "id", "direction": "ASC"}],
+                "entries": entries,
+            })
+        }
+    }
+}
+
+/// Keeps `type`, `id` and the short form's fields, and the fields that were asked for.
+pub(super) fn select(mut full: Value, default: &[&str], short: &[&str], fields: &[String]) -> Value {
+    if let Value::Object(map) = &mut full {
+        map.retain(|key, _| {
+            let key = key.as_str();
+            matches!(key, "type" | "id")
+                || if fields.is_empty() {
+                    default.contains(&key)
+                } else {
+                    short.contains(&key) || fields.iter().any(|f| f == key)
+                }
+        });
+    }
+    full
+}

@@ -1,0 +1,60 @@
+//! Every route, once: the router is built from this table, and tests walk it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post, put};
+
+use super::{
+    Web, events, groups, memberships, oauth, openapi, probes, sessions, terminate, terminations, users,
+};
+
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:path,)*) => {
+        /// Every route: method and path.
+        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        pub(super) fn routes() -> Router<Arc<Web>> {
+            Router::new()$(.route($path, $method($handler)))*
+        }
+    };
+}
+
+routes! {
+    post "/2.0/users/terminate_sessions" => terminate::users,
+    post "/2.0/groups/terminate_sessions" => terminate::groups,
+    get "/2.0/events" => events::list,
+    get "/2.0/users" => users::list,
+    post "/2.0/users" => users::create,
+    get "/2.0/users/me" => users::me,
+    get "/2.0/users/{user_id}" => users::read,
+    put "/2.0/users/{user_id}" => users::update,
+    delete "/2.0/users/{user_id}" => users::delete,
+    get "/2.0/users/{user_id}/memberships" => memberships::list_of_user,
+    get "/2.0/groups" => groups::list,
+    post "/2.0/groups" => groups::create,
+    get "/2.0/groups/{group_id}" => groups::read,
+    put "/2.0/groups/{group_id}" => groups::update,
+    delete "/2.0/groups/{group_id}" => groups::delete,
+    get "/2.0/groups/{group_id}/memberships" => memberships::list_of_group,
+    post "/2.0/group_memberships" => memberships::create,
+    get "/2.0/group_memberships/{group_membership_id}" => memberships::read,
+    put "/2.0/group_memberships/{group_membership_id}" => memberships::update,
+    delete "/2.0/group_memberships/{group_membership_id}" => memberships::delete,
+    post "/oauth2/token" => oauth::token,
+    post "/oauth2/revoke" => oauth::revoke,
+    post "/oauth2/introspect" => oauth::introspect,
+    post "/v1/terminations" => terminations::create,
+    get "/v1/terminations" => terminations::list,
+    get "/v1/terminations/{termination_id}" => terminations::read,
+    get "/v1/terminations/{termination_id}/outcomes" => terminations::outcomes,
+    get "/v1/terminations/{termination_id}/events" => terminations::events,
+    post "/v1/terminations/{termination_id}/retry" => terminations::retry,
+    post "/v1/sessions" => sessions::register,
+    get "/v1/sessions" => sessions::list,
+    delete "/v1/sessions/{session}" => sessions::end,
+    get "/v1/openapi.json" => openapi::read,
+    get "/healthz" => probes::healthz,
+    get "/readyz" => probes::readyz,
+    get "/metrics" => probes::metrics,
+}

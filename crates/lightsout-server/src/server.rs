@@ -1,0 +1,187 @@
+//! Runs the service: database, workers, upkeep and sockets, and stops them in order.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, System};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{Limits, Web, service};
+use crate::random::Random;
+use crate::store::{Db, DbError, MigrateError, Retention, migrate};
+use crate::worker;
+
+/// How often expired rows are deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How often SQLite's log is folded into its file.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be opened.
+    #[error("cannot open the database; is it there, and is database.url right?")]
+    Open(#[source] DbError),
+    /// The schema cannot be brought up to date.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; stop what listens there, or change server.listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The certificate or key cannot be used.
+    #[error("cannot use the certificate and key of [server.tls]: {0}")]
+    Tls(std::io::Error),
+}
+
+/// A service that runs until it is stopped.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its operations, for those in the same process.
+    pub app: Arc<App>,
+    handle: Handle<SocketAddr>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    shutdown_timeout: Duration,
+}
+
+/// Opens the database and brings its schema up to date.
+pub async fn open(config: &Config) -> Result<Arc<App>, StartError> {
+    open_with(config, config.build_systems()).await
+}
+
+async fn open_with(config: &Config, systems: BTreeMap<String, System>) -> Result<Arc<App>, StartError> {
+    let url = config.database.url.0.expose_secret();
+    let db = Db::open(url, config.database.connections_max).await.map_err(StartError::Open)?;
+    migrate(&db).await?;
+    Ok(App::new(db, Clock::system(), Random::from_os(), systems, config.settings()))
+}
+
+/// Starts the service. It accepts requests when this returns.
+pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result<Running, StartError> {
+    let listener = listen(config.server.listen)?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| StartError::Listen { address: config.server.listen, source })?;
+    let tls = match &config.server.tls {
+        Some(tls) => {
+            Some(RustlsConfig::from_pem_file(&tls.certificate, &tls.key).await.map_err(StartError::Tls)?)
+        }
+        None => None,
+    };
+    let app = open(config).await?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let public_url = match config.server.public_url.trim_end_matches('/') {
+        "" => format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
+        url => url.to_owned(),
+    };
+    let web = Arc::new(Web {
+        app: Arc::clone(&app),
+        limits: Limits::new(&config.limits),
+        public_url,
+        behind_proxy: config.server.behind_proxy,
+        request_timeout: Duration::from_secs(config.server.request_timeout_s),
+        body_bytes_max: config.server.body_bytes_max,
+        metrics,
+        stop: stop.clone(),
+    });
+    worker::start(&app, &tasks, &stop);
+    tasks.spawn(upkeep(Arc::clone(&web), stop.clone()));
+    tasks.spawn(checkpoints(Arc::clone(&app), stop.clone()));
+    let handle = Handle::new();
+    let serving = tokio::spawn(serve(listener, tls, handle.clone(), web));
+    let shutdown_timeout = Duration::from_secs(config.server.shutdown_timeout_s);
+    Ok(Running { address, app, handle, stop, tasks, serving, shutdown_timeout })
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|source| StartError::Listen { address, source })
+}
+
+async fn serve(
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+    web: Arc<Web>,
+) -> std::io::Result<()> {
+    match tls {
+        Some(tls) => axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service(web)).await,
+        None => axum_server::from_tcp(listener)?.handle(handle).serve(service(web)).await,
+    }
+}
+
+impl Running {
+    /// Stops: no new request, streams end, requests under way finish, workers finish their pass or
+    /// give their jobs back, the database closes.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.handle.graceful_shutdown(Some(self.shutdown_timeout));
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::error!(error = &error as &dyn std::error::Error, "serving ended with an error");
+        }
+        self.tasks.close();
+        if tokio::time::timeout(self.shutdown_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!("workers did not end in time; their jobs are due again when the leases run out");
+        }
+        self.app.db.close().await;
+    }
+}
+
+/// Deletes what has expired, a step at a time, and forgets idle callers.
+async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
+        web.limits.forget_idle();
+        loop {
+            match web.app.db.prune(&retention(&web.app)).await {
+                Ok(true) if !stop.is_cancelled() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "clean-up failed; trying again later"
+                    );
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What is old enough to go now.
+pub fn retention(app: &App) -> Retention {
+    let now = app.clock.now_ms();
+    Retention {
+        now,
+        events_before: now - app.settings.keep_events_ms,
+        terminations_before: now - app.settings.keep_terminations_ms,
+        idempotency_keys_before: now - app.settings.keep_idempotency_keys_ms,
+    }
+}
+
+async fn checkpoints(app: Arc<App>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(CHECKPOINT_EVERY)).await.is_some() {
+        if let Err(error) = app.db.checkpoint().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "checkpoint failed; trying again");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `lightsout admin`: set-up by the operator, on the server's own machine.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use lightsout_server::config::{Config, REFERENCE};
+use lightsout_server::ops::{admin, import};
+use lightsout_server::server;
+use serde_json::{Value, json};
+
+/// Sets the service up. Secrets are printed once, and stored only as digests.
+#[derive(Args)]
+pub(crate) struct Admin {
+    #[command(flatten)]
+    file: crate::ConfigFile,
+    /// Prints one JSON object.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Writes a configuration file if there is none, and makes the database.
+    Init,
+    /// Makes an enterprise and its primary admin.
+    Enterprise {
+        /// The enterprise's name.
+        #[arg(long)]
+        name: String,
+        /// The admin's login.
+        #[arg(long)]
+        admin_login: String,
+        /// The admin's name.
+        #[arg(long)]
+        admin_name: String,
+    },
+    /// Makes an app: a client id and a secret, with a service account.
+    App {
+        /// The enterprise's id.
+        #[arg(long)]
+        enterprise: String,
+        /// The app's name.
+        #[arg(long)]
+        name: String,
+        /// Scopes: manage_managed_users, manage_groups, manage_enterprise_properties.
+        #[arg(long = "scope", value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// Rights on the registry: sessions.write, sessions.read, introspect, feed.
+        #[arg(long = "right", value_delimiter = ',')]
+        rights: Vec<String>,
+        /// Lets it end the sessions of admins and coadmins, too.
+        #[arg(long)]
+        may_end_admins: bool,
+        /// Lets it ask for users' tokens.
+        #[arg(long)]
+        user_tokens: bool,
+        /// Takes assertions that are addressed to Box, as Box's own SDKs write them.
+        #[arg(long)]
+        box_audience: bool,
+    },
+    /// Adds a public key to an app, for signed assertions (JWT).
+    Key {
+        /// The app's client id.
+        #[arg(long)]
+        client_id: String,
+        /// An RSA public key in PEM.
+        #[arg(long)]
+        public_key: PathBuf,
+    },
+    /// Makes a developer token for a person.
+    Token {
+        /// The person's login.
+        #[arg(long)]
+        login: String,
+        /// Scopes; without any, all of them.
+        #[arg(long = "scope", value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// Minutes that it lives.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=525_600))]
+        minutes: u32,
+    },
+    /// Imports people, groups and memberships from CSV; repeating it changes nothing.
+    ///
+    /// The first line names the columns: login, and name, role (user, coadmin), groups (names,
+    /// separated by ;), external_id, aliases (system=name;system=name) where wanted.
+    Import {
+        /// The enterprise's id.
+        #[arg(long)]
+        enterprise: String,
+        /// The CSV file.
+        file: PathBuf,
+    },
+}
+
+impl Admin {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        if matches!(self.command, Command::Init) {
+            self.init_file()?;
+        }
+        let config = Config::load(&self.file.config)?;
+        let app = server::open(&config).await?;
+        let mut code = ExitCode::SUCCESS;
+        let (facts, text) = match self.command {
+            Command::Init => (
+                json!({"config": self.file.config}),
+                format!(
+                    "{} and its database are ready; next: lightsout admin enterprise",
+                    self.file.config.display()
+                ),
+            ),
+            Command::Enterprise { name, admin_login, admin_name } => {
+                let (enterprise, user) =
+                    admin::create_enterprise(&app, &name, &admin_login, &admin_name).await?;
+                (
+                    json!({"enterprise_id": enterprise, "admin_id": user}),
+                    format!("enterprise_id  {enterprise}\nadmin_id       {user}"),
+                )
+            }
+            Command::App { enterprise, name, scopes, rights, may_end_admins, user_tokens, box_audience } => {
+                let new = admin::NewApp {
+                    enterprise_id: enterprise,
+                    name,
+                    scopes,
+                    rights,
+                    may_end_admins,
+                    user_tokens,
+                    box_audience,
+                };
+                create_app(&app, &new).await?
+            }
+            Command::Key { client_id, public_key } => {
+                let pem = std::fs::read_to_string(&public_key)
+                    .with_context(|| format!("cannot read {}", public_key.display()))?;
+                let key = admin::add_key(&app, &client_id, &pem).await?;
+                (json!({"key_id": key}), format!("key_id  {key}"))
+            }
+            Command::Token { login, scopes, minutes } => {
+                let token = admin::create_token(&app, &login, &scopes, i64::from(minutes) * 60_000).await?;
+                (
+                    json!({"access_token": token}),
+                    format!("access_token  {token}\n\nIt is shown this once, and lives {minutes} minutes."),
+                )
+            }
+            Command::Import { enterprise, file } => {
+                let csv = File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+                let report = import::import(&app, &enterprise, csv).await?;
+                if !report.rejected.is_empty() {
+                    code = ExitCode::from(crate::exit::PARTLY_FAILED);
+                }
+                imported(&report)
+            }
+        };
+        app.db.close().await;
+        println!("{}", if self.json { facts.to_string() } else { text });
+        Ok(code)
+    }
+
+    fn init_file(&self) -> anyhow::Result<()> {
+        let file = &self.file.config;
+        if file.exists() {
+            return Ok(());
+        }
+        std::fs::write(file, REFERENCE).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+async fn create_app(
+    app: &lightsout_server::app::App,
+    new: &admin::NewApp,
+) -> anyhow::Result<(Value, String)> {
+    let (id, secret) = admin::create_app(app, new).await?;
+    let mut text = format!("client_id      {id}\nclient_secret  {secret}\n\nThe secret is shown this once.");
+    if new.box_audience {
+        text.push_str(
+            "\nThis app takes assertions addressed to Box. Never register a key here that Box knows, too: \
+             whoever sees one assertion could use it at the other.",
+        );
+    }
+    Ok((json!({"client_id": id, "client_secret": secret}), text))
+}
+
+fn imported(report: &import::Report) -> (Value, String) {
+    let rejected: Vec<Value> =
+        report.rejected.iter().map(|(line, why)| json!({"line": line, "why": why})).collect();
+    let facts = json!({
+        "users_created": report.users_created,
+        "users_changed": report.users_changed,
+        "users_unchanged": report.users_unchanged,
+        "groups_created": report.groups_created,
+        "memberships_created": report.memberships_created,
+        "rejected": rejected,
+    });
+    let mut text = format!(
+        "people       {} new, {} changed, {} unchanged\ngroups       {} new\nmemberships  {} new",
+        report.users_created,
+        report.users_changed,
+        report.users_unchanged,
+        report.groups_created,
+        report.memberships_created
+    );
+    for (line, why) in &report.rejected {
+        text.push_str(&format!("\nline {line} left out: {why}"));
+    }
+    (facts, text)
+}

@@ -1,0 +1,61 @@
+//! `lightsout events verify`: walks the chain over the event log.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use lightsout_server::config::Config;
+use lightsout_server::server;
+use serde_json::json;
+
+/// Proves the event log, on the server's own machine.
+#[derive(Args)]
+pub(crate) struct Events {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Walks the chain, and names the first event that does not hold.
+    Verify {
+        #[command(flatten)]
+        file: crate::ConfigFile,
+        /// A head that was kept elsewhere: proves that the log up to it was not rewritten.
+        #[arg(long, value_name = "POSITION:HASH")]
+        expect: Option<String>,
+        /// Prints one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Events {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let Command::Verify { file, expect, json } = self.command;
+        let expect = expect.as_deref().map(parse).transpose()?;
+        let app = server::open(&Config::load(&file.config)?).await?;
+        let verified = app.db.verify_events(expect).await?;
+        app.db.close().await;
+        Ok(match verified {
+            Ok(head) => {
+                let facts = json!({"intact": true, "position": head.position, "hash": head.chain_hash});
+                let text =
+                    format!("intact: {} event(s), head {}:{}", head.position, head.position, head.chain_hash);
+                println!("{}", if json { facts.to_string() } else { text });
+                ExitCode::SUCCESS
+            }
+            Err(broken) => {
+                let facts =
+                    json!({"intact": false, "position": broken.position(), "why": broken.to_string()});
+                println!("{}", if json { facts.to_string() } else { format!("BROKEN: {broken}") });
+                ExitCode::from(crate::exit::NOT_VERIFIED)
+            }
+        })
+    }
+}
+
+fn parse(expect: &str) -> anyhow::Result<(i64, &str)> {
+    let (position, hash) = expect.split_once(':').context("--expect reads POSITION:HASH")?;
+    Ok((position.parse().context("--expect reads POSITION:HASH")?, hash))
+}

@@ -1,0 +1,84 @@
+//! What people and programs read: numbers, progress, JSON lines.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A number with commas.
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A duration for people.
+pub(crate) fn elapsed(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis().max(1))
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
+}
+
+/// A bar on a terminal, plain lines elsewhere.
+pub(crate) struct Progress {
+    label: String,
+    total: u64,
+    done: u64,
+    told: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn new(label: &str, total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("  {msg:<12} [{bar:40}] {pos}/{len} people, {elapsed}");
+            ProgressBar::new(total)
+                .with_style(style.expect("the template is right").progress_chars("=> "))
+                .with_message(label.to_owned())
+        });
+        Self { label: label.to_owned(), total, done: 0, told: 0, bar }
+    }
+
+    pub(crate) fn advance(&mut self, done: u64) {
+        self.done = done.min(self.total);
+        match &self.bar {
+            Some(bar) => bar.set_position(self.done),
+            // A line for every tenth.
+            None if (self.done - self.told) * 10 >= self.total && self.done < self.total => self.line(),
+            None => {}
+        }
+    }
+
+    pub(crate) fn finish(mut self) {
+        match &self.bar {
+            Some(bar) => bar.finish(),
+            None => self.line(),
+        }
+    }
+
+    fn line(&mut self) {
+        self.told = self.done;
+        eprintln!("  {:<12} {}/{} people", self.label, count(self.done), count(self.total));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(
+            (count(7), count(1_000), count(1_234_567)),
+            ("7".into(), "1,000".into(), "1,234,567".into())
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! `lightsout serve`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use lightsout_server::config::{Config, LogConfig, LogFormat};
+use lightsout_server::server;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Runs the service.
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    file: crate::ConfigFile,
+    /// Checks the configuration and ends.
+    #[arg(long)]
+    check_config: bool,
+}
+
+impl Serve {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = Config::load(&self.file.config)?;
+        if self.check_config {
+            println!(
+                "{} is right: {} system(s) besides the registry",
+                self.file.config.display(),
+                config.systems.len()
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        log(&config.log)?;
+        let running = server::start(&config, Some(metrics()?)).await?;
+        tracing::info!(address = %running.address, version = env!("CARGO_PKG_VERSION"), "listening");
+        stopped().await?;
+        tracing::info!("stopping");
+        running.stop().await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Logs to standard error.
+pub(crate) fn log(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.filter).context("log.filter")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+fn metrics() -> anyhow::Result<PrometheusHandle> {
+    let buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    let name = Matcher::Full("lightsout_http_request_seconds".to_owned());
+    Ok(PrometheusBuilder::new().set_buckets_for_metric(name, &buckets)?.install_recorder()?)
+}
