@@ -341,7 +341,9 @@ impl Config {
 
 /// Adds the nearest known key to serde's words for an unknown one.
 fn explain(message: &str) -> String {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    // What follows names the table, not a key.
+    let list = message.split(" for key ").next().unwrap_or(message);
+    let quoted: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
     let Some((unknown, known)) = quoted.split_first().filter(|_| message.contains("unknown field")) else {
         return message.to_owned();
     };
@@ -394,10 +396,9 @@ mod tests {
                 explain(&Config::parse(&format!("{probe}\nno_such_key = 1")).expect_err("unknown key").0);
             let known = message.split("known: ").nth(1).unwrap_or_else(|| panic!("{probe}: {message}"));
             for key in known.trim_end_matches(')').split(", ") {
-                assert!(
-                    uncommented().contains(&format!("{key} = ")),
-                    "{probe}: {key} is not in the reference"
-                );
+                let named =
+                    [format!("{key} = "), format!(".{key}]")].iter().any(|text| uncommented().contains(text));
+                assert!(named, "{probe}: {key} is not in the reference");
             }
         }
     }

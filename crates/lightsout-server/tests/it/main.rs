@@ -1,0 +1,20 @@
+//! The service's tests: the real router on a real port, real databases, a clock in the test's hands.
+//!
+//! Every story runs on SQLite and on PostgreSQL (`LIGHTSOUT_TEST_POSTGRES`); `./test` starts what
+//! they need, and a missing one is a failure.
+
+mod access;
+mod chain;
+mod connectors;
+mod directory;
+mod harness;
+mod openapi;
+mod registry;
+mod retention;
+mod routes;
+mod simulation;
+mod terminations;
+mod tidy;
+mod tokens;
+mod wire;
+mod worker;
