@@ -1,1 +1,77 @@
-//! Placeholder.
+//! Every route, without a token and with one that is too weak. A route that is not listed fails.
+
+use lightsout_server::http::ROUTES;
+use reqwest::{Client, Method};
+
+use crate::harness::both;
+
+/// Routes that answer without a token: probes, documents, and where tokens come from.
+const OPEN: [(&str, &str, u16); 6] = [
+    ("post", "/oauth2/token", 400),
+    ("post", "/oauth2/revoke", 400),
+    ("get", "/v1/openapi.json", 200),
+    ("get", "/healthz", 200),
+    ("get", "/readyz", 200),
+    ("get", "/metrics", 404),
+];
+
+/// What a plain user's token without any scope is answered, where that is not 403.
+const HARMLESS: [(&str, &str, u16); 5] = [
+    ("get", "/2.0/users/me", 200),
+    ("get", "/v1/terminations", 200),
+    ("get", "/v1/terminations/{termination_id}", 404),
+    ("get", "/v1/terminations/{termination_id}/outcomes", 404),
+    ("get", "/v1/terminations/{termination_id}/events", 404),
+];
+
+/// A body that is well-formed for each route that reads one.
+fn body(path: &str) -> serde_json::Value {
+    match path {
+        "/2.0/users/terminate_sessions" => serde_json::json!({"user_ids": ["1"]}),
+        "/2.0/groups/terminate_sessions" => serde_json::json!({"group_ids": ["1"]}),
+        "/2.0/users" => serde_json::json!({"name": "x", "login": "x@acme.example"}),
+        "/2.0/groups" => serde_json::json!({"name": "x"}),
+        "/2.0/group_memberships" => serde_json::json!({"user": {"id": "1"}, "group": {"id": "1"}}),
+        "/v1/terminations" => serde_json::json!({"user_ids": ["1"]}),
+        "/v1/sessions" => serde_json::json!({"sessions": [{"user_id": "1"}]}),
+        _ => serde_json::json!({}),
+    }
+}
+
+async fn status(h: &crate::harness::Harness, method: &str, path: &str, token: Option<&str>) -> u16 {
+    let concrete: String =
+        path.split('/').map(|s| if s.starts_with('{') { "1" } else { s }).collect::<Vec<_>>().join("/");
+    let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+    let mut request = Client::new().request(method, h.url(&concrete));
+    request = match path {
+        "/oauth2/introspect" => request.form(&[("token", "x")]),
+        "/v1/sessions" if token.is_some() => request.query(&[("user_id", "1")]).json(&body(path)),
+        _ => request.json(&body(path)),
+    };
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    request.send().await.expect("an answer").status().as_u16()
+}
+
+both! {
+    async fn every_route_refuses_no_token_and_a_weak_one(h: &mut Harness) {
+        h.user("ann").await;
+        // A token with a scope that none of the routes asks a plain user for.
+        let weak = h.token_of("ann@acme.example", "manage_enterprise_properties").await;
+        let listed = |table: &[(&str, &str, u16)], method: &str, path: &str| {
+            table.iter().find(|(m, p, _)| (*m, *p) == (method, path)).map(|(_, _, status)| *status)
+        };
+        for &(method, path) in ROUTES {
+            let open = listed(&OPEN, method, path);
+            let expected = open.unwrap_or(401);
+            assert_eq!(status(h, method, path, None).await, expected, "{method} {path} without a token");
+            let expected = open.or_else(|| listed(&HARMLESS, method, path)).unwrap_or(match (method, path) {
+                // Whether it exists is not told, and nothing may be retried by whoever cannot read it.
+                ("post", "/v1/terminations/{termination_id}/retry") => 404,
+                _ => 403,
+            });
+            assert_eq!(status(h, method, path, Some(&weak)).await, expected, "{method} {path} with a weak token");
+        }
+    }
+}

@@ -1,1 +1,140 @@
-//! Placeholder.
+//! Leases, fencing, timeouts and shutdown of the worker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use lightsout_client::api::{CreateTermination, TerminationState};
+use lightsout_server::app::App;
+use lightsout_server::connector::{Capabilities, Connector, ConnectorError, Memory, Reply, Target};
+use lightsout_server::worker;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::both;
+
+/// A system that ends at once and replies only when it is let.
+struct Slow {
+    inner: Memory,
+    entered: Arc<Semaphore>,
+    let_go: Arc<Semaphore>,
+}
+
+impl Connector for Slow {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+        async move {
+            let replies = self.inner.end(targets).await;
+            self.entered.add_permits(1);
+            self.let_go.acquire().await.expect("never closed").forget();
+            replies
+        }
+        .boxed()
+    }
+
+    fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+        self.inner.find(targets)
+    }
+}
+
+/// The same service with a slow `shop`; the gate lets its replies go.
+struct Slowed {
+    app: Arc<App>,
+    entered: Arc<Semaphore>,
+    let_go: Arc<Semaphore>,
+}
+
+fn slowed(h: &crate::harness::Harness, timeout: Duration) -> Slowed {
+    let (entered, let_go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let mut systems = h.app.systems.clone();
+    let shop = systems.get_mut("shop").expect("the shop");
+    shop.connector =
+        Arc::new(Slow { inner: h.shop.clone(), entered: Arc::clone(&entered), let_go: Arc::clone(&let_go) });
+    shop.timeout = timeout;
+    let app = App::new(h.app.db.clone(), h.app.clock.clone(), h.app.random.clone(), systems, h.app.settings);
+    Slowed { app, entered, let_go }
+}
+
+async fn terminate(h: &crate::harness::Harness, user: &str) -> String {
+    let request = CreateTermination { user_ids: vec![user.into()], ..CreateTermination::default() };
+    h.admin.terminate(&request, None).await.expect("accepted").id.0
+}
+
+both! {
+    async fn late_settle_of_lost_lease_writes_nothing(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.shop.sign_in("ann@acme.example", "a1", None);
+        let id = terminate(h, &ann).await;
+        let slow = slowed(h, Duration::from_secs(60));
+        let late = tokio::spawn({
+            let app = Arc::clone(&slow.app);
+            async move { worker::pass(&app, "shop", &CancellationToken::new()).await }
+        });
+        slow.entered.acquire().await.expect("never closed").forget();
+
+        // The lease runs out; another worker takes the job and finishes it.
+        h.advance(3_600_000);
+        let done = h.run_until_done(&id).await;
+        let before = h.admin.outcomes(&id, None).await.expect("outcomes");
+        let head = h.app.db.event_head().await.expect("the head");
+
+        slow.let_go.add_permits(1);
+        late.await.expect("no panic").expect("the database works");
+        assert_eq!(h.admin.outcomes(&id, None).await.expect("outcomes"), before);
+        assert_eq!(h.app.db.event_head().await.expect("the head"), head);
+        assert_eq!(done.state, TerminationState::Done);
+    }
+}
+
+both! {
+    async fn shutdown_gives_leased_jobs_back_at_once(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.shop.sign_in("ann@acme.example", "a1", None);
+        let id = terminate(h, &ann).await;
+        let slow = slowed(h, Duration::from_secs(60));
+        let stop = CancellationToken::new();
+        let pass = tokio::spawn({
+            let (app, stop) = (Arc::clone(&slow.app), stop.clone());
+            async move { worker::pass(&app, "shop", &stop).await }
+        });
+        slow.entered.acquire().await.expect("never closed").forget();
+        stop.cancel();
+        pass.await.expect("no panic").expect("the database works");
+        let due = h.app.db.next_due_at("shop").await.expect("the database works");
+        assert_eq!(due, Some(h.app.clock.now_ms()));
+        h.run_until_done(&id).await;
+    }
+}
+
+both! {
+    async fn system_that_does_not_reply_in_time_is_unreachable(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let id = terminate(h, &ann).await;
+        let slow = slowed(h, Duration::from_millis(20));
+        worker::pass(&slow.app, "shop", &CancellationToken::new()).await.expect("the database works");
+        let now = h.admin.termination(&id).await.expect("it");
+        assert_eq!(now.systems.iter().map(|s| s.unreachable).sum::<u64>(), 1);
+        h.run_until_done(&id).await;
+    }
+}
+
+both! {
+    async fn claimed_jobs_are_not_claimed_twice_before_their_lease_ends(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let id = terminate(h, &ann).await;
+        let now = h.app.clock.now_ms();
+        let mut tx = h.app.db.begin().await.expect("a transaction");
+        let first = tx.claim_jobs("shop", now, now + 60_000, 10).await.expect("claimed");
+        tx.commit().await.expect("committed");
+        let mut tx = h.app.db.begin().await.expect("a transaction");
+        let second = tx.claim_jobs("shop", now, now + 60_000, 10).await.expect("claimed");
+        tx.commit().await.expect("committed");
+        assert_eq!((first.len(), second.len()), (1, 0));
+        h.advance(60_000);
+        h.run_until_done(&id).await;
+    }
+}
