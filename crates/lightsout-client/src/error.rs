@@ -8,13 +8,19 @@ use serde_json::Value;
 pub enum Error {
     /// The server answered with an error.
     #[error(transparent)]
-    Api(#[from] ApiError),
+    Api(Box<ApiError>),
     /// The server could not be reached, or the connection broke.
     #[error("could not reach the server")]
     Transport(#[source] reqwest::Error),
     /// The server's answer has another shape than it should.
     #[error("the server's answer could not be read")]
     Decode(#[source] serde_json::Error),
+}
+
+impl From<ApiError> for Error {
+    fn from(error: ApiError) -> Self {
+        Self::Api(Box::new(error))
+    }
 }
 
 impl From<reqwest::Error> for Error {

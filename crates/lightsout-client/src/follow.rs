@@ -114,7 +114,7 @@ fn parse(message: &str) -> Result<Option<(String, Event)>, Error> {
     let (mut id, mut data) = (String::new(), String::new());
     for line in message.lines() {
         if let Some(value) = line.strip_prefix("id:") {
-            id = value.trim_start().to_owned();
+            value.trim_start().clone_into(&mut id);
         } else if let Some(value) = line.strip_prefix("data:") {
             data.push_str(value.trim_start());
         }

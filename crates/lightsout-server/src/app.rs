@@ -118,7 +118,7 @@ impl App {
             subject: Subject::Id,
             quiet_time: Duration::ZERO,
             clock_skew: Duration::ZERO,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         };
         systems.insert(Registry::NAME.to_owned(), registry);
         Arc::new(Self { db, clock, random, systems, settings, wake: watch::Sender::new(()) })

@@ -2,7 +2,7 @@
 //!
 //! `lightsout.toml` beside this file is the reference: every key with its default, compared by a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -311,10 +311,9 @@ impl Config {
         if !url.starts_with("sqlite:") && !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
             return Err(ConfigError("database.url begins with sqlite: or postgres:".to_owned()));
         }
-        let mut names: Vec<&str> = self.systems.iter().map(|s| s.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(ConfigError(format!("two systems are named {}", twice[0])));
+        let mut names = HashSet::new();
+        if let Some(twice) = self.systems.iter().find(|system| !names.insert(&system.name)) {
+            return Err(ConfigError(format!("two systems are named {}", twice.name)));
         }
         Ok(())
     }

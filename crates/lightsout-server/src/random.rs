@@ -45,7 +45,7 @@ impl Random {
 
     /// A number from 0 up to, not including, 1.
     pub fn fraction(&self) -> f64 {
-        self.with(|rng| rng.random::<f64>())
+        self.with(rand::RngExt::random::<f64>)
     }
 
     fn with<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {

@@ -21,7 +21,7 @@ use crate::store::{Db, DbError, MigrateError, Retention, migrate};
 use crate::worker;
 
 /// How often expired rows are deleted.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// How often SQLite's log is folded into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
@@ -151,6 +151,9 @@ impl Running {
 async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         web.limits.forget_idle();
+        if let Err(error) = worker::pass_over_unconfigured(&web.app).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "pass over unconfigured systems failed");
+        }
         loop {
             match web.app.db.prune(&retention(&web.app)).await {
                 Ok(true) if !stop.is_cancelled() => {}

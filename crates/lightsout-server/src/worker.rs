@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, System};
+use crate::app::{App, Subject, System};
 use crate::connector::{ConnectorError, Reply, Target};
 use crate::domain::outcome::{Next, Pass, Progress, after, verdict};
 use crate::ops::terminate::merge;
@@ -68,7 +68,7 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
         return Ok(0);
     }
     tracing::debug!(system = %name, jobs = jobs.len(), "claimed");
-    let mut batch = load(app, name, system, jobs).await?;
+    let mut batch = load(app, name, system.subject, jobs).await?;
     let result = tokio::select! {
         result = look(app, system, &mut batch) => Some(result),
         () = stop.cancelled() => None,
@@ -82,9 +82,31 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
         tracing::warn!(system = %name, error = error as &dyn std::error::Error, "system failed; retrying");
     }
     let count = batch.jobs.len();
-    settle(app, name, system, batch, failure.is_some()).await?;
+    settle(app, name, quiet_ms(system), batch, failure.is_some()).await?;
     app.wake();
     Ok(count)
+}
+
+/// Works the due jobs of systems that are no longer configured: nothing can be asked, so they wait,
+/// and are given up in time. Returns how many there were.
+pub async fn pass_over_unconfigured(app: &App) -> Result<usize, DbError> {
+    let mut worked = 0;
+    for (name, _) in app.db.count_open_jobs().await? {
+        if app.systems.contains_key(&name) {
+            continue;
+        }
+        tracing::warn!(system = %name, "jobs wait for a system that is not configured");
+        let now = app.clock.now_ms();
+        let mut tx = app.db.begin().await?;
+        let jobs = tx.claim_jobs(&name, now, now + LEASE_MARGIN_MS, 100).await?;
+        tx.commit().await?;
+        let mut batch = load(app, &name, Subject::Id, jobs).await?;
+        let missing = ConnectorError::Unreachable("no system of this name is configured".to_owned());
+        fail(&mut batch, missing);
+        worked += batch.jobs.len();
+        settle(app, &name, 0, batch, true).await?;
+    }
+    Ok(worked)
 }
 
 /// The jobs of a pass and the targets of each whose outcomes are open.
@@ -113,11 +135,11 @@ async fn claim(app: &App, name: &str, system: &System) -> Result<Vec<JobRow>, Db
     Ok(jobs)
 }
 
-async fn load(app: &App, name: &str, system: &System, jobs: Vec<JobRow>) -> Result<Batch, DbError> {
+async fn load(app: &App, name: &str, subject_kind: Subject, jobs: Vec<JobRow>) -> Result<Batch, DbError> {
     let mut open = Vec::new();
     for (job, row) in jobs.iter().enumerate() {
         for target in app.db.list_open_targets(row, name).await? {
-            let (subject, progress) = (system.subject.of(&target), target.progress());
+            let (subject, progress) = (subject_kind.of(&target), target.progress());
             open.push(Open { job, target, subject, progress, changed: false });
         }
     }
@@ -145,7 +167,7 @@ async fn look(app: &App, system: &System, batch: &mut Batch) -> Option<Connector
         open.progress.after_end(reply, first[open.job]);
         open.changed |= before != open.progress;
     }
-    let quiet = i64::try_from(system.quiet_time.as_millis()).unwrap_or(0);
+    let quiet = quiet_ms(system);
     for (n, job) in batch.jobs.iter_mut().enumerate() {
         // What was found starts the quiet time anew: requests may have used it until now.
         if job.quiet_until.is_none() || found.get(&n).copied().unwrap_or(false) {
@@ -213,6 +235,10 @@ fn fail(batch: &mut Batch, error: ConnectorError) -> ConnectorError {
     error
 }
 
+fn quiet_ms(system: &System) -> i64 {
+    i64::try_from(system.quiet_time.as_millis()).unwrap_or(0)
+}
+
 async fn release(app: &App, batch: &Batch) -> Result<(), DbError> {
     let mut tx = app.db.begin().await?;
     tx.release_jobs(&batch.jobs, app.clock.now_ms()).await?;
@@ -220,16 +246,10 @@ async fn release(app: &App, batch: &Batch) -> Result<(), DbError> {
 }
 
 /// Writes a pass back: jobs by their fencing tokens, then the outcomes and events of those held.
-async fn settle(
-    app: &App,
-    name: &str,
-    system: &System,
-    mut batch: Batch,
-    failed: bool,
-) -> Result<(), DbError> {
+async fn settle(app: &App, name: &str, quiet_ms: i64, mut batch: Batch, failed: bool) -> Result<(), DbError> {
     let now = app.clock.now_ms();
     let jobs: Vec<SettledJob> =
-        (0..batch.jobs.len()).map(|n| next(app, system, &mut batch, n, failed, now)).collect();
+        (0..batch.jobs.len()).map(|n| next(app, quiet_ms, &mut batch, n, failed, now)).collect();
     loop {
         match settle_once(app, name, &batch, &jobs, now).await {
             Err(DbError::Conflict) => {}
@@ -239,7 +259,7 @@ async fn settle(
 }
 
 /// Decides what one job does next; what is given up becomes so.
-fn next(app: &App, system: &System, batch: &mut Batch, n: usize, failed: bool, now: i64) -> SettledJob {
+fn next(app: &App, quiet_ms: i64, batch: &mut Batch, n: usize, failed: bool, now: i64) -> SettledJob {
     let job = &batch.jobs[n];
     let mut open: Vec<&mut Open> = batch.open.iter_mut().filter(|o| o.job == n).collect();
     let failures = if failed || open.iter().any(|o| o.progress.state == OutcomeState::Unreachable) {
@@ -251,7 +271,7 @@ fn next(app: &App, system: &System, batch: &mut Batch, n: usize, failed: bool, n
         all_final: open.iter().all(|o| o.progress.state.is_final()),
         failures,
         quiet_until: job.quiet_until.unwrap_or(now),
-        quiet_ms: i64::try_from(system.quiet_time.as_millis()).unwrap_or(0),
+        quiet_ms,
         give_up_at: job.give_up_at,
     };
     let due_at = match after(pass, now, app.random.fraction()) {

@@ -57,6 +57,7 @@ impl Server {
 
 /// How to end.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct How {
     #[command(flatten)]
     server: Server,

@@ -202,7 +202,7 @@ impl Redis {
         match at(session, self.config.began_at_path.as_deref()?)? {
             serde_json::Value::Number(ms) => ms.as_i64(),
             serde_json::Value::String(text) => {
-                text.parse::<jiff::Timestamp>().ok().map(|t| t.as_millisecond())
+                text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
             }
             _ => None,
         }

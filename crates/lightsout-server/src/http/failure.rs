@@ -191,11 +191,14 @@ impl From<AuthError> for Failure {
 
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
+        if matches!(error, DbError::BadText) {
+            return Self::bad_request("a text holds the character U+0000, which cannot be stored");
+        }
         let failure = match error {
             DbError::Unavailable(_) | DbError::Conflict => {
                 Self::unavailable("the database is busy; try again")
             }
-            DbError::Duplicate | DbError::Other(_) => Self::internal(),
+            DbError::Duplicate | DbError::BadText | DbError::Other(_) => Self::internal(),
         };
         tracing::error!(error = &error as &dyn std::error::Error, "database failed");
         failure

@@ -45,9 +45,9 @@ pub(super) async fn token(
     _: Anonymous,
     FormBody(form): FormBody<TokenForm>,
 ) -> Result<Json<AccessToken>, Failure> {
-    let (id, secret) = credentials(form.client_id, form.client_secret)?;
     let token = match form.grant_type.as_deref() {
         Some("client_credentials") => {
+            let (id, secret) = credentials(form.client_id, form.client_secret)?;
             let subject = match (form.box_subject_type.as_deref(), form.box_subject_id) {
                 (Some("enterprise"), Some(id)) => Subject::Enterprise(id),
                 (Some("user"), Some(id)) => Subject::User(id),
@@ -60,6 +60,7 @@ pub(super) async fn token(
             tokens::client_credentials(&web.app, &id, &secret, subject).await?
         }
         Some(JWT_BEARER) => {
+            let (id, secret) = credentials(form.client_id, form.client_secret)?;
             let assertion = form.assertion.ok_or_else(|| invalid_request("Send the assertion"))?;
             let audience = format!("{}/oauth2/token", web.public_url);
             tokens::jwt_bearer(&web.app, &id, &secret, &assertion, &audience).await?
@@ -70,7 +71,7 @@ pub(super) async fn token(
         }
         _ => {
             let message = "Invalid grant_type parameter or parameter missing";
-            return Err(Failure::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", message));
+            return Err(invalid_request(message));
         }
     };
     Ok(Json(token))

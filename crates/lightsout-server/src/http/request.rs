@@ -6,11 +6,13 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Web;
 use super::failure::Failure;
+use crate::store::DbError;
 
 /// Box's words for a body that is not JSON.
 pub(super) const NOT_JSON: &str = "Supported payload format is JSON";
@@ -26,7 +28,11 @@ impl FromRequest<Arc<Web>> for JsonValue {
         if body.is_empty() {
             return Ok(Self(Value::Null));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|_| Failure::bad_request(NOT_JSON))
+        let value = serde_json::from_slice(&body).map_err(|_| Failure::bad_request(NOT_JSON))?;
+        if holds_nul(&value) {
+            return Err(Failure::from(DbError::BadText));
+        }
+        Ok(Self(value))
     }
 }
 
@@ -53,24 +59,35 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for FormBody<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, web: &Arc<Web>) -> Result<Self, Failure> {
-        let form = axum::Form::<T>::from_request(request, web).await;
-        form.map(|form| Self(form.0)).map_err(|_| {
-            Failure::bad_request(
-                "the body is a form (application/x-www-form-urlencoded) with every required field",
-            )
+        axum::Form::<T>::from_request(request, web).await.map(|form| Self(form.0)).map_err(|rejection| {
+            let otherwise =
+                "the body is a form (application/x-www-form-urlencoded) with every required field";
+            refused_body(rejection, web, otherwise)
         })
     }
 }
 
 async fn bytes(request: Request, web: &Arc<Web>) -> Result<Bytes, Failure> {
-    Bytes::from_request(request, web).await.map_err(|rejection| {
-        if axum::response::IntoResponse::into_response(rejection).status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = format!("the body is larger than {} bytes", web.body_bytes_max);
-            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
-        } else {
-            Failure::bad_request("the body could not be read")
-        }
-    })
+    let bytes = Bytes::from_request(request, web).await;
+    bytes.map_err(|rejection| refused_body(rejection, web, "the body could not be read"))
+}
+
+fn refused_body(rejection: impl IntoResponse, web: &Web, otherwise: &str) -> Failure {
+    if rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!("the body is larger than {} bytes", web.body_bytes_max);
+        return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message);
+    }
+    Failure::bad_request(otherwise)
+}
+
+/// Whether any text holds U+0000, which PostgreSQL cannot store; refused on both databases.
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_nul),
+        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// The query of a request: a parameter that stands twice is refused, unknown ones are ignored.

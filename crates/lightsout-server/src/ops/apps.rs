@@ -80,7 +80,8 @@ pub async fn verify_assertion(
     if claims.iss != row.client_id {
         return Err(refused("Please check the 'iss' claim. It is the client_id."));
     }
-    if !claims.aud.names(audience) && !(row.box_audience_at.is_some() && claims.aud.names(BOX_AUDIENCE)) {
+    let for_box = row.box_audience_at.is_some() && claims.aud.names(BOX_AUDIENCE);
+    if !for_box && !claims.aud.names(audience) {
         return Err(refused("Please check the 'aud' claim. The 'aud' specified is invalid."));
     }
     check_times(&claims, app.clock.now_ms() / 1000)?;

@@ -239,9 +239,10 @@ async fn join(
     let now = app.clock.now_ms();
     let group_id = match seen.get(&fold(name)) {
         Some(id) => id.clone(),
-        None => match tx.find_group_by_name(enterprise_id, name).await? {
-            Some(id) => id,
-            None => {
+        None => {
+            if let Some(id) = tx.find_group_by_name(enterprise_id, name).await? {
+                id
+            } else {
                 let group = GroupRow {
                     group_id: app.random.numeric_id(),
                     enterprise_id: enterprise_id.to_owned(),
@@ -256,7 +257,7 @@ async fn join(
                 report.groups_created += 1;
                 group.group_id
             }
-        },
+        }
     };
     seen.insert(fold(name), group_id.clone());
     if tx.is_member(&group_id, &user.user_id).await? {

@@ -164,15 +164,12 @@ async fn may_write(app: &App, caller: &Caller, group_id: &str) -> Result<(), Err
 }
 
 async fn find_to_write(app: &App, caller: &Caller, membership_id: &str) -> Result<MembershipRow, Error> {
-    match app.db.find_membership(&caller.enterprise_id.0, membership_id).await? {
-        Some(row) => {
-            may_write(app, caller, &row.group_id).await?;
-            Ok(row)
-        }
-        None => {
-            access::may_write_membership(caller, false)?;
-            Err(Error::not_found("group_membership_id", membership_id))
-        }
+    if let Some(row) = app.db.find_membership(&caller.enterprise_id.0, membership_id).await? {
+        may_write(app, caller, &row.group_id).await?;
+        Ok(row)
+    } else {
+        access::may_write_membership(caller, false)?;
+        Err(Error::not_found("group_membership_id", membership_id))
     }
 }
 

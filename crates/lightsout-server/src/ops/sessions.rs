@@ -108,12 +108,12 @@ fn prepare(
     if !(16..=512).contains(&session_id.len()) {
         return Err("session_id has 16 to 512 characters; a shorter one could be guessed".to_owned());
     }
-    let began_at = session.began_at.map(|t| t.as_millisecond());
+    let began_at = session.began_at.map(jiff::Timestamp::as_millisecond);
     if began_at.is_some_and(|at| at > now + app.settings.registry_clock_skew_ms) {
         return Err("began_at lies in the future".to_owned());
     }
     let life = app.settings.session_life_ms;
-    let expires_at = session.expires_at.map_or(now + life, |t| t.as_millisecond());
+    let expires_at = session.expires_at.map_or(now + life, jiff::Timestamp::as_millisecond);
     if expires_at <= now || expires_at > now + life {
         return Err(format!("expires_at lies in the future, at most {} s ahead", life / 1000));
     }

@@ -73,8 +73,10 @@ pub async fn outcomes(
     Ok(OutcomePage { entries: rows.into_iter().map(outcome).collect(), next_marker })
 }
 
-/// Re-opens the outcomes that were given up, with a new horizon. Whoever may read it and may end
-/// somebody may retry it.
+/// Re-opens the outcomes that were given up, with a new horizon.
+///
+/// Whoever may read a termination may retry it: ending these people was permitted when it was
+/// accepted, and nobody else's sessions end by it.
 pub async fn retry(app: &App, caller: &Caller, id: &str) -> Result<Termination, Error> {
     let row = find_row(app, caller, id).await?;
     retried!(retry_once(app, caller, &row))?;

@@ -24,6 +24,9 @@ pub enum DbError {
     /// Another transaction was in the way; the same transaction may succeed if it is run again.
     #[error("another transaction was in the way")]
     Conflict,
+    /// A text holds a character that the database cannot store (U+0000 on PostgreSQL).
+    #[error("a text holds a character that cannot be stored")]
+    BadText,
     /// The database did not answer.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
@@ -39,6 +42,8 @@ impl From<sqlx::Error> for DbError {
             (sqlx::Error::Database(e), _) if e.is_unique_violation() => Self::Duplicate,
             // PostgreSQL: serialization failure, deadlock. SQLite: busy, busy snapshot.
             (_, Some("40001" | "40P01" | "5" | "517")) => Self::Conflict,
+            // PostgreSQL: character not in repertoire, untranslatable character.
+            (_, Some("22021" | "22P05")) => Self::BadText,
             // PostgreSQL is shutting down or starting. SQLite: I/O error, full.
             (_, Some("57P01" | "57P02" | "57P03" | "10" | "13")) => Self::Unavailable(error),
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, _) => {

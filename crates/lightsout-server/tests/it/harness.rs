@@ -237,7 +237,7 @@ fn system(memory: &Memory) -> System {
         subject: Subject::Login,
         quiet_time: Duration::from_millis(QUIET_MS.unsigned_abs()),
         clock_skew: Duration::from_secs(5),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
     }
 }
 
@@ -249,7 +249,7 @@ async fn serve(app: &Arc<App>, limits: LimitsConfig, stop: &CancellationToken) -
         limits: Limits::new(&limits),
         public_url: format!("http://{address}"),
         behind_proxy: false,
-        request_timeout: Duration::from_secs(60),
+        request_timeout: Duration::from_mins(1),
         body_bytes_max: 2 * 1024 * 1024,
         metrics: None,
         stop: stop.clone(),

@@ -69,7 +69,7 @@ both! {
         let ann = h.user("ann").await;
         h.shop.sign_in("ann@acme.example", "a1", None);
         let id = terminate(h, &ann).await;
-        let slow = slowed(h, Duration::from_secs(60));
+        let slow = slowed(h, Duration::from_mins(1));
         let late = tokio::spawn({
             let app = Arc::clone(&slow.app);
             async move { worker::pass(&app, "shop", &CancellationToken::new()).await }
@@ -95,7 +95,7 @@ both! {
         let ann = h.user("ann").await;
         h.shop.sign_in("ann@acme.example", "a1", None);
         let id = terminate(h, &ann).await;
-        let slow = slowed(h, Duration::from_secs(60));
+        let slow = slowed(h, Duration::from_mins(1));
         let stop = CancellationToken::new();
         let pass = tokio::spawn({
             let (app, stop) = (Arc::clone(&slow.app), stop.clone());
@@ -136,5 +136,24 @@ both! {
         assert_eq!((first.len(), second.len()), (1, 0));
         h.advance(60_000);
         h.run_until_done(&id).await;
+    }
+}
+
+both! {
+    async fn jobs_of_a_system_that_was_taken_out_are_given_up_in_time(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let id = terminate(h, &ann).await;
+        let without = App::new(
+            h.app.db.clone(), h.app.clock.clone(), h.app.random.clone(), std::collections::BTreeMap::new(), h.app.settings,
+        );
+        assert_eq!(worker::pass_over_unconfigured(&without).await.expect("it works"), 1);
+        let outcomes = h.admin.outcomes(&id, None).await.expect("outcomes").entries;
+        let shop = outcomes.iter().find(|o| o.system == "shop").expect("the shop");
+        assert!(shop.detail.as_ref().is_some_and(|d| d.contains("no system of this name")), "{shop:?}");
+        h.advance(24 * 3_600_000);
+        worker::pass_over_unconfigured(&without).await.expect("it works");
+        h.run_jobs().await;
+        let done = h.admin.termination(&id).await.expect("it");
+        assert_eq!(done.state, TerminationState::DoneWithFailures);
     }
 }
