@@ -23,7 +23,7 @@ pub struct LimitsConfig {
     pub registrations_per_second: NonZeroU32,
     /// Streams opened a minute.
     pub feeds_per_minute: NonZeroU32,
-    /// Token requests a minute of one address.
+    /// Token requests a minute of one address, and of one app.
     pub token_requests_per_minute: NonZeroU32,
 }
 
@@ -47,6 +47,7 @@ pub struct Limits {
     registrations: DefaultKeyedRateLimiter<String>,
     feeds: DefaultKeyedRateLimiter<String>,
     token_requests: DefaultKeyedRateLimiter<IpAddr>,
+    tokens_of_app: DefaultKeyedRateLimiter<String>,
 }
 
 /// Which quota a call is taken from.
@@ -81,6 +82,7 @@ impl Limits {
             registrations: RateLimiter::keyed(Rate::per_second(config.registrations_per_second)),
             feeds: RateLimiter::keyed(Rate::per_minute(config.feeds_per_minute)),
             token_requests: RateLimiter::keyed(Rate::per_minute(config.token_requests_per_minute)),
+            tokens_of_app: RateLimiter::keyed(Rate::per_minute(config.token_requests_per_minute)),
         }
     }
 
@@ -101,6 +103,11 @@ impl Limits {
         check(&self.token_requests, &peer)
     }
 
+    /// Takes one token request of an app that proved who it is.
+    pub(super) fn take_token_of_app(&self, client_id: &str) -> Result<(), Failure> {
+        check(&self.tokens_of_app, &client_id.to_owned())
+    }
+
     /// Forgets callers whose quotas are full again; called now and then, or the maps only grow.
     pub fn forget_idle(&self) {
         self.calls.retain_recent();
@@ -108,6 +115,7 @@ impl Limits {
         self.registrations.retain_recent();
         self.feeds.retain_recent();
         self.token_requests.retain_recent();
+        self.tokens_of_app.retain_recent();
     }
 }
 

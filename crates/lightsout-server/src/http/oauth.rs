@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::request::FormBody;
 use crate::ops::sessions;
 use crate::ops::tokens::{self, Subject};
+use crate::store::AppRow;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
@@ -47,7 +48,7 @@ pub(super) async fn token(
 ) -> Result<Json<AccessToken>, Failure> {
     let token = match form.grant_type.as_deref() {
         Some("client_credentials") => {
-            let (id, secret) = credentials(form.client_id, form.client_secret)?;
+            let row = authenticate(&web, form.client_id, form.client_secret).await?;
             let subject = match (form.box_subject_type.as_deref(), form.box_subject_id) {
                 (Some("enterprise"), Some(id)) => Subject::Enterprise(id),
                 (Some("user"), Some(id)) => Subject::User(id),
@@ -57,13 +58,13 @@ pub(super) async fn token(
                     ));
                 }
             };
-            tokens::client_credentials(&web.app, &id, &secret, subject).await?
+            tokens::client_credentials(&web.app, &row, subject).await?
         }
         Some(JWT_BEARER) => {
-            let (id, secret) = credentials(form.client_id, form.client_secret)?;
+            let row = authenticate(&web, form.client_id, form.client_secret).await?;
             let assertion = form.assertion.ok_or_else(|| invalid_request("Send the assertion"))?;
             let audience = format!("{}/oauth2/token", web.public_url);
-            tokens::jwt_bearer(&web.app, &id, &secret, &assertion, &audience).await?
+            tokens::jwt_bearer(&web.app, &row, &assertion, &audience).await?
         }
         Some("authorization_code" | "refresh_token" | "urn:ietf:params:oauth:grant-type:token-exchange") => {
             let message = "The grant type is unauthorized for this client_id";
@@ -90,9 +91,9 @@ pub(super) async fn revoke(
     _: Anonymous,
     FormBody(form): FormBody<RevokeForm>,
 ) -> Result<StatusCode, Failure> {
-    let (id, secret) = credentials(form.client_id, form.client_secret)?;
+    let row = authenticate(&web, form.client_id, form.client_secret).await?;
     let token = form.token.ok_or_else(|| invalid_request("Send the token to revoke"))?;
-    tokens::revoke(&web.app, &id, &secret, &token).await?;
+    tokens::revoke(&web.app, &row, &token).await?;
     Ok(StatusCode::OK)
 }
 
@@ -136,11 +137,15 @@ pub(super) struct IntrospectionReply {
     token_type: Option<String>,
 }
 
-fn credentials(id: Option<String>, secret: Option<String>) -> Result<(String, String), Failure> {
-    id.zip(secret).ok_or_else(|| {
+/// Checks the app's credentials, then its quota: a stranger who only knows the id uses none of it.
+async fn authenticate(web: &Web, id: Option<String>, secret: Option<String>) -> Result<AppRow, Failure> {
+    let (id, secret) = id.zip(secret).ok_or_else(|| {
         let message = "Send client_id and client_secret in the form";
         Failure::new(StatusCode::BAD_REQUEST, "invalid_client", message)
-    })
+    })?;
+    let row = tokens::authenticate_app(&web.app, &id, &secret).await?;
+    web.limits.take_token_of_app(&row.client_id)?;
+    Ok(row)
 }
 
 fn invalid_request(message: &str) -> Failure {

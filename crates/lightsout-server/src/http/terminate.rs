@@ -68,3 +68,40 @@ fn list(body: &Value, name: &str, otherwise: &'static str) -> Result<Vec<String>
         Some(_) => Err(wrong()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 6, |inner| {
+            let ids = prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from);
+            prop_oneof![
+                ids.clone(),
+                prop::collection::btree_map("user_ids|x", prop_oneof![ids, inner], 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_that_is_read_holds_exactly_the_texts_that_were_sent(body in json()) {
+            match list(&body, "user_ids", "format") {
+                Err(failure) => prop_assert_eq!(failure.status, StatusCode::BAD_REQUEST),
+                Ok(ids) => {
+                    prop_assert!(ids.iter().all(|id| !id.trim().is_empty()));
+                    let sent = body.get("user_ids").and_then(Value::as_array).cloned().unwrap_or_default();
+                    prop_assert_eq!(ids.into_iter().map(Value::from).collect::<Vec<_>>(), sent);
+                }
+            }
+        }
+    }
+}

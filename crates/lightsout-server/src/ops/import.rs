@@ -21,16 +21,16 @@ const STEP: usize = 500;
 pub struct Line {
     /// The login.
     pub login: String,
-    /// The display name; absent, the login.
+    /// The display name; empty or absent, it stays, and a new person's is the login.
     #[serde(default)]
     pub name: String,
-    /// `user` or `coadmin`; absent, `user`.
+    /// `user` or `coadmin`; empty or absent, it stays, and a new person's is `user`.
     #[serde(default)]
     pub role: String,
     /// Names of groups, separated by semicolons. Missing groups are made.
     #[serde(default)]
     pub groups: String,
-    /// The id in an outside system.
+    /// The id in an outside system; empty or absent, it stays.
     #[serde(default)]
     pub external_id: String,
     /// Names in systems: `shop=ann;wiki=a.lee`.
@@ -57,12 +57,16 @@ pub struct Report {
 
 /// Reads CSV with a header line. Columns: `login`, and `name`, `role`, `groups`, `external_id`,
 /// `aliases` where present. A bad line is left out and named; the others are imported.
-pub async fn import(app: &App, enterprise_id: &str, csv: impl std::io::Read) -> Result<Report, Error> {
+pub async fn import(app: &App, enterprise_id: &str, mut csv: impl std::io::Read) -> Result<Report, Error> {
     if app.db.find_enterprise(enterprise_id).await?.is_none() {
         return Err(Error::not_found("enterprise", enterprise_id));
     }
+    let mut text = String::new();
+    csv.read_to_string(&mut text)
+        .map_err(|e| Error::invalid(format!("the file cannot be read as UTF-8: {e}")))?;
     let mut report = Report::default();
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(false).from_reader(csv);
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(false).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|e| Error::invalid(format!("the file is not CSV: {e}")))?.clone();
     if !headers.iter().any(|h| h == "login") {
         return Err(Error::invalid("the first line names the columns, and one of them is login"));
@@ -75,9 +79,13 @@ pub async fn import(app: &App, enterprise_id: &str, csv: impl std::io::Read) -> 
         )));
     }
     let mut step = Vec::new();
-    for (n, record) in reader.records().enumerate() {
-        let number = n as u64 + 2;
-        match record.and_then(|r| r.deserialize::<Line>(Some(&headers))) {
+    for record in reader.records() {
+        let at = match &record {
+            Ok(record) => record.position().cloned(),
+            Err(error) => error.position().cloned(),
+        };
+        let number = at.map_or(0, |at| line_number(&text, &at));
+        match record.and_then(|record| record.deserialize::<Line>(Some(&headers))) {
             Ok(line) => step.push((number, line)),
             Err(error) => report.rejected.push((number, plain(&error))),
         }
@@ -88,6 +96,13 @@ pub async fn import(app: &App, enterprise_id: &str, csv: impl std::io::Read) -> 
     write(app, enterprise_id, &mut step, &mut report).await?;
     report.rejected.sort_unstable();
     Ok(report)
+}
+
+/// The line that a record stands on: its position may point at empty lines before it.
+fn line_number(text: &str, at: &csv::Position) -> u64 {
+    let start = usize::try_from(at.byte()).unwrap_or(usize::MAX);
+    let skipped = text.as_bytes().iter().skip(start).take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    at.line() + skipped.filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn plain(error: &csv::Error) -> String {
@@ -138,8 +153,8 @@ async fn write(
 /// A line whose every field is right.
 struct Person {
     login: String,
-    name: String,
-    role: Role,
+    name: Option<String>,
+    role: Option<Role>,
     groups: Vec<String>,
     external_id: Option<String>,
     aliases: BTreeMap<String, String>,
@@ -149,14 +164,12 @@ impl Person {
     fn parse(line: &Line, app: &App) -> Result<Self, String> {
         let said = |error: Error| error.to_string();
         let login = users::check_login(&line.login).map_err(said)?;
-        let name = if line.name.is_empty() {
-            login.chars().take(50).collect()
-        } else {
-            users::check_name(&line.name).map_err(said)?
-        };
+        let name = Some(line.name.as_str()).filter(|name| !name.is_empty());
+        let name = name.map(users::check_name).transpose().map_err(said)?;
         let role = match line.role.as_str() {
-            "" | "user" => Role::User,
-            "coadmin" => Role::Coadmin,
+            "" => None,
+            "user" => Some(Role::User),
+            "coadmin" => Some(Role::Coadmin),
             other => return Err(format!("role is user or coadmin, not {other:?}")),
         };
         let groups = line.groups.split(';').map(str::trim).filter(|g| !g.is_empty());
@@ -189,8 +202,8 @@ async fn person(
             user_id: app.random.numeric_id(),
             enterprise_id: enterprise_id.to_owned(),
             login: Some(person.login.clone()),
-            name: person.name.clone(),
-            role: person.role.as_str().to_owned(),
+            name: person.name.clone().unwrap_or_else(|| person.login.chars().take(50).collect()),
+            role: person.role.unwrap_or(Role::User).as_str().to_owned(),
             status: "active".to_owned(),
             external_id: person.external_id.clone(),
             service_of: None,
@@ -210,9 +223,15 @@ async fn person(
         return Ok(Err("the primary admin and service accounts are not changed by an import".to_owned()));
     }
     let mut user = stored.clone();
-    user.name.clone_from(&person.name);
-    user.role = person.role.as_str().to_owned();
-    user.external_id.clone_from(&person.external_id);
+    if let Some(name) = &person.name {
+        user.name.clone_from(name);
+    }
+    if let Some(role) = person.role {
+        user.role = role.as_str().to_owned();
+    }
+    if person.external_id.is_some() {
+        user.external_id.clone_from(&person.external_id);
+    }
     if (&user.name, &user.role, &user.external_id) == (&stored.name, &stored.role, &stored.external_id) {
         report.users_unchanged += 1;
     } else {

@@ -81,7 +81,7 @@ pub async fn create(
         user_name: user.name,
         user_login: user.login,
         role: role.as_str().to_owned(),
-        permissions: stored(&permissions),
+        permissions: stored(role == MembershipRole::Admin, &permissions),
         created_at: now,
         modified_at: now,
     };
@@ -120,7 +120,7 @@ pub async fn update(
         (true, false) => "GROUP_ADMIN_DELETED",
         _ => "GROUP_ADMIN_PERMISSIONS_UPDATED",
     };
-    row.permissions = stored(&permissions);
+    row.permissions = stored(is_admin, &permissions);
     row.modified_at = app.clock.now_ms();
     retried!(update_once(app, caller, &row, event_type))?;
     Ok(row)
@@ -184,8 +184,11 @@ fn permissions(sent: Option<Option<Map<String, Value>>>) -> Result<Permissions, 
         .ok_or_else(|| Error::invalid("configurable_permissions is null or an object of booleans"))
 }
 
-fn stored(permissions: &Permissions) -> String {
+/// Permissions as they are stored. A plain member's are ignored, as on Box: kept, they would become
+/// a grant when somebody makes the member an admin.
+fn stored(is_admin: bool, permissions: &Permissions) -> String {
     match permissions {
+        _ if !is_admin => "{}".to_owned(),
         Permissions::None => "null".to_owned(),
         Permissions::Some(map) => json!(map).to_string(),
     }

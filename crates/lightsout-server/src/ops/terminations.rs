@@ -217,3 +217,22 @@ fn parse_marker(marker: &str) -> Result<(i64, &str), Error> {
         .and_then(|(number, text)| Some((number.parse().ok()?, text)))
         .ok_or_else(|| Error::invalid("marker is not one of ours; send next_marker of the page before"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn markers_are_read_as_they_were_written(number in any::<i64>(), text in "[a-z0-9_.-]{0,40}") {
+            let marker = format!("{number}.{text}");
+            prop_assert_eq!(parse_marker(&marker).expect("ours"), (number, text.as_str()));
+        }
+
+        #[test]
+        fn foreign_markers_are_refused_or_read_but_never_panic(marker in ".{0,40}") {
+            let _ = parse_marker(&marker);
+        }
+    }
+}

@@ -94,36 +94,28 @@ pub async fn authenticate_app(app: &App, client_id: &str, client_secret: &str) -
     row.filter(|row| row.secret_hash == sha256(client_secret)).ok_or(CREDENTIALS_INVALID)
 }
 
-/// Gives a token to an app that sent its id and secret (RFC 6749, section 4.4).
-pub async fn client_credentials(
-    app: &App,
-    client_id: &str,
-    client_secret: &str,
-    subject: Subject,
-) -> Result<AccessToken, Error> {
-    let row = authenticate_app(app, client_id, client_secret).await?;
-    let user_id = subject_user(app, &row, subject).await?;
-    retried!(give(app, &row, &user_id, None))
+/// Gives a token to an app that proved who it is (RFC 6749, section 4.4).
+pub async fn client_credentials(app: &App, row: &AppRow, subject: Subject) -> Result<AccessToken, Error> {
+    let user_id = subject_user(app, row, subject).await?;
+    retried!(give(app, row, &user_id, None))
 }
 
 /// Gives a token for a signed assertion (RFC 7523). The assertion is burned only if a token is given.
 pub async fn jwt_bearer(
     app: &App,
-    client_id: &str,
-    client_secret: &str,
+    row: &AppRow,
     assertion: &str,
     audience: &str,
 ) -> Result<AccessToken, Error> {
-    let row = authenticate_app(app, client_id, client_secret).await?;
-    let assertion = apps::verify_assertion(app, &row, assertion, audience).await?;
-    let user_id = subject_user(app, &row, assertion.subject.clone()).await.map_err(|error| match error {
+    let assertion = apps::verify_assertion(app, row, assertion, audience).await?;
+    let user_id = subject_user(app, row, assertion.subject.clone()).await.map_err(|error| match error {
         Error::OAuth { .. } => Error::OAuth {
             error: "invalid_grant",
             description: "Please check the 'sub' claim. The 'sub' specified is invalid.",
         },
         error => error,
     })?;
-    let given = retried!(give(app, &row, &user_id, Some(&assertion)));
+    let given = retried!(give(app, row, &user_id, Some(&assertion)));
     given.map_err(|error| match error {
         Error::Db(DbError::Duplicate) => Error::OAuth {
             error: "invalid_grant",
@@ -182,8 +174,7 @@ async fn subject_user(app: &App, row: &AppRow, subject: Subject) -> Result<Strin
 }
 
 /// Revokes a token of the app (RFC 7009). An unknown one is no error.
-pub async fn revoke(app: &App, client_id: &str, client_secret: &str, token: &str) -> Result<(), Error> {
-    let row = authenticate_app(app, client_id, client_secret).await?;
+pub async fn revoke(app: &App, row: &AppRow, token: &str) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     tx.revoke_token(&sha256(token), &row.client_id, app.clock.now_ms()).await?;
     tx.commit().await?;

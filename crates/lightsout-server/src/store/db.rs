@@ -44,8 +44,11 @@ impl From<sqlx::Error> for DbError {
             (_, Some("40001" | "40P01" | "5" | "517")) => Self::Conflict,
             // PostgreSQL: character not in repertoire, untranslatable character.
             (_, Some("22021" | "22P05")) => Self::BadText,
-            // PostgreSQL is shutting down or starting. SQLite: I/O error, full.
-            (_, Some("57P01" | "57P02" | "57P03" | "10" | "13")) => Self::Unavailable(error),
+            // PostgreSQL: lock or statement timed out, too many connections, shutting down or starting.
+            // SQLite: I/O error, full.
+            (_, Some("55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03" | "10" | "13")) => {
+                Self::Unavailable(error)
+            }
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, _) => {
                 Self::Unavailable(error)
             }

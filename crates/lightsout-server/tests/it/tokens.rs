@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use lightsout_client::api::{CreateTermination, CreateUser, Role, TerminationState, UpdateUser, UserStatus};
-use lightsout_client::{Auth, Client, Subject};
+use lightsout_client::{Auth, Client};
 use lightsout_server::ops::admin::{self, NewApp};
 use lightsout_server::random::sha256;
 use serde_json::{Value, json};
@@ -220,7 +220,7 @@ both! {
         let (id, secret) = h.credentials.clone();
         let app = [("client_id", id.as_str()), ("client_secret", secret.as_str())];
         let with = |more: &[(&'static str, &'static str)]| [&app, more].concat();
-        for form in [vec![], with(&[]), with(&[("grant_type", "")]), with(&[("grant_type", "password")])] {
+        for form in [with(&[]), with(&[("grant_type", "")]), with(&[("grant_type", "password")])] {
             let answer = ask(h, &form).await;
             let words = "Invalid grant_type parameter or parameter missing";
             assert_eq!(error(&answer), (400, "invalid_request", words), "{form:?}");
