@@ -398,6 +398,9 @@ impl Tx {
         enterprise_id: &str,
         ids: &[String],
     ) -> Result<Vec<TargetFacts>, DbError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         self.fetch(
             "SELECT user_id, login, login_folded, role FROM users
              WHERE user_id IN {texts $1} AND enterprise_id = $2",
@@ -412,6 +415,9 @@ impl Tx {
         enterprise_id: &str,
         logins: &[String],
     ) -> Result<Vec<TargetFacts>, DbError> {
+        if logins.is_empty() {
+            return Ok(Vec::new());
+        }
         self.fetch(
             "SELECT user_id, login, login_folded, role FROM users
              WHERE login_folded IN {texts $1} AND enterprise_id = $2",
@@ -426,6 +432,9 @@ impl Tx {
         enterprise_id: &str,
         ids: &[String],
     ) -> Result<Vec<(String,)>, DbError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         self.fetch(
             "SELECT group_id FROM groups WHERE group_id IN {texts $1} AND enterprise_id = $2",
             args![Value::from(ids), enterprise_id],
@@ -435,6 +444,9 @@ impl Tx {
 
     /// The members of these groups, each once for every group that holds them.
     pub async fn list_targets_by_group(&mut self, group_ids: &[String]) -> Result<Vec<TargetFacts>, DbError> {
+        if group_ids.is_empty() {
+            return Ok(Vec::new());
+        }
         self.fetch(
             "SELECT u.user_id, u.login, u.login_folded, u.role
              FROM memberships m JOIN users u ON u.user_id = m.user_id

@@ -132,6 +132,8 @@ both! {
             assert_eq!(status, expected, "{message}");
             assert!(status == 404 || message.starts_with("sessions[1]"), "{message}");
         }
+        let nul = RegisterSession { device: Some("a\0b".to_owned()), ..of(&ann) };
+        assert_eq!(refusal(&h.registrar, vec![of(&ann), nul]).await.0, 400);
         let twice = vec![own(&ann, OWN, now), of(&ann), own(&ann, OWN, now)];
         assert_eq!(refusal(&h.registrar, twice).await.0, 400);
         assert_eq!(refusal(&h.registrar, vec![]).await.0, 400);
@@ -141,6 +143,7 @@ both! {
         // The limits themselves are allowed.
         register(h, own(&ann, "sixteen---------", now + SKEW_MS)).await;
         register(h, expiring(&ann, &"x".repeat(512), now + 30 * DAY_MS)).await;
+        register(h, RegisterSession { device: Some("ä".repeat(200)), ..of(&ann) }).await;
         assert_eq!(h.registrar.register_sessions(vec![of(&ann); 1_000]).await.expect("registered").len(), 1_000);
     }
 }
