@@ -28,7 +28,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness import HERE, Service, Tenant, login
+from harness import HERE, Tenant, login
 
 CHECKS = [
     "not_a_server_error",

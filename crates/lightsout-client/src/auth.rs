@@ -4,7 +4,7 @@ use lightsout_api::AccessToken;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use crate::client::read;
+use crate::client::{CALL_TIMEOUT, read};
 use crate::error::Error;
 
 /// How the client proves who it is.
@@ -94,7 +94,8 @@ impl Tokens {
             ("box_subject_type", kind),
             ("box_subject_id", id),
         ];
-        let reply: AccessToken = read(http.post(&self.token_url).form(&form).send().await?).await?;
+        let reply: AccessToken =
+            read(http.post(&self.token_url).form(&form).timeout(CALL_TIMEOUT).send().await?).await?;
         let token = SecretString::from(reply.access_token);
         *present = Some(token.clone());
         Ok(token)

@@ -97,7 +97,7 @@ impl Client {
 }
 
 /// How long one call may take; a stream may take longer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(100);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(100);
 
 async fn check(response: Response) -> Result<Response, Error> {
     if response.status().is_success() {

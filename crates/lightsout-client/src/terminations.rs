@@ -3,7 +3,7 @@
 use lightsout_api::{CreateTermination, OutcomePage, Preview, Termination, TerminationPage};
 use reqwest::Method;
 
-use crate::client::{Client, read};
+use crate::client::{CALL_TIMEOUT, Client, read};
 use crate::error::Error;
 use crate::follow::Follow;
 
@@ -17,7 +17,7 @@ impl Client {
         let request = CreateTermination { dry_run: false, ..request.clone() };
         let response = self
             .send(Method::POST, "/v1/terminations", |builder| {
-                let builder = builder.json(&request);
+                let builder = builder.json(&request).timeout(CALL_TIMEOUT);
                 match idempotency_key {
                     Some(key) => builder.header("Idempotency-Key", key),
                     None => builder,

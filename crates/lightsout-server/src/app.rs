@@ -86,6 +86,8 @@ pub struct Settings {
     pub keep_terminations_ms: i64,
     /// How long an idempotency key is remembered.
     pub keep_idempotency_keys_ms: i64,
+    /// How long a pass under way may go on when the service stops, before its jobs are given back.
+    pub finish_within: Duration,
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -100,6 +102,7 @@ impl Default for Settings {
             keep_events_ms: 365 * DAY_MS,
             keep_terminations_ms: 365 * DAY_MS,
             keep_idempotency_keys_ms: DAY_MS,
+            finish_within: Duration::from_secs(10),
         }
     }
 }
@@ -118,7 +121,7 @@ impl App {
             subject: Subject::Id,
             quiet_time: Duration::ZERO,
             clock_skew: Duration::ZERO,
-            timeout: Duration::from_mins(1),
+            timeout: Duration::from_secs(30),
         };
         systems.insert(Registry::NAME.to_owned(), registry);
         Arc::new(Self { db, clock, random, systems, settings, wake: watch::Sender::new(()) })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::app::{Settings, Subject, System};
 use crate::connector::{Redis, RedisConfig, Registry};
 use crate::http::LimitsConfig;
+use crate::secret::Secret;
 
 /// The reference: every key with its default and what it is for.
 pub const REFERENCE: &str = include_str!("lightsout.toml");
@@ -146,7 +147,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Text, filter: "info,sqlx=warn".to_owned() }
     }
 }
 
@@ -158,33 +159,6 @@ pub enum LogFormat {
     Text,
     /// One object a line.
     Json,
-}
-
-/// A text that is not shown. Written plain, as `{ env = "NAME" }` or as `{ file = "PATH" }`.
-#[derive(Clone, Debug)]
-pub struct Secret(pub SecretString);
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Plain(String),
-            Env { env: String },
-            File { file: PathBuf },
-        }
-        let text = match Written::deserialize(deserializer)? {
-            Written::Plain(text) => text,
-            Written::Env { env } => {
-                std::env::var(&env).map_err(|_| D::Error::custom(format!("the environment has no {env}")))?
-            }
-            Written::File { file } => std::fs::read_to_string(&file)
-                .map_err(|e| D::Error::custom(format!("cannot read {}: {e}", file.display())))?
-                .trim()
-                .to_owned(),
-        };
-        Ok(Self(text.into()))
-    }
 }
 
 /// A system: what all kinds have, and the kind's own keys.
@@ -307,6 +281,16 @@ impl Config {
                 server.listen
             )));
         }
+        let public = &server.public_url;
+        if !public.is_empty() && !public.starts_with("http://") && !public.starts_with("https://") {
+            return Err(ConfigError("server.public_url begins with http:// or https://".to_owned()));
+        }
+        if let Some(tls) = &server.tls {
+            for file in [&tls.certificate, &tls.key] {
+                std::fs::File::open(file)
+                    .map_err(|e| ConfigError(format!("server.tls: cannot read {}: {e}", file.display())))?;
+            }
+        }
         let url = self.database.url.0.expose_secret();
         if !url.starts_with("sqlite:") && !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
             return Err(ConfigError("database.url begins with sqlite: or postgres:".to_owned()));
@@ -333,6 +317,7 @@ impl Config {
             give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
             keep_events_ms: day(self.lives.keep_events_days),
             keep_terminations_ms: day(self.lives.keep_terminations_days),
+            finish_within: Duration::from_secs(self.server.shutdown_timeout_s) / 2,
             ..Settings::default()
         }
     }
@@ -369,7 +354,12 @@ mod tests {
 
     #[test]
     fn reference_shows_the_defaults() {
-        let shown = Config::parse(&uncommented()).expect("the reference parses");
+        // The files of [server.tls] are not there.
+        let without_tls = uncommented()
+            .replace("[server.tls]", "")
+            .replace("certificate = ", "#")
+            .replace("\nkey = ", "\n#");
+        let shown = Config::parse(&without_tls).expect("the reference parses");
         let default = Config::default();
         let shown_server = ServerConfig { tls: None, public_url: String::new(), ..shown.server };
         assert_eq!(shown_server, default.server);

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod http;
 pub mod ops;
 pub mod random;
+pub mod secret;
 pub mod server;
 pub mod store;
 pub mod worker;

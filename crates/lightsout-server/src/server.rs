@@ -35,7 +35,7 @@ pub enum StartError {
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; stop what listens there, or change server.listen")]
+    #[error("cannot listen on {address}; stop what listens there, or change server.listen")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -43,8 +43,8 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The certificate or key cannot be used.
-    #[error("cannot use the certificate and key of [server.tls]: {0}")]
-    Tls(std::io::Error),
+    #[error("cannot use the certificate and key of [server.tls]")]
+    Tls(#[source] std::io::Error),
 }
 
 /// A service that runs until it is stopped.
@@ -100,6 +100,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result
         metrics,
         stop: stop.clone(),
     });
+    app.db.take_over(app.clock.now_ms()).await.map_err(StartError::Open)?;
     worker::start(&app, &tasks, &stop);
     tasks.spawn(upkeep(Arc::clone(&web), stop.clone()));
     tasks.spawn(checkpoints(Arc::clone(&app), stop.clone()));

@@ -14,14 +14,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Subject, System};
 use crate::connector::{ConnectorError, Reply, Target};
-use crate::domain::outcome::{Next, Pass, Progress, after, verdict};
+use crate::domain::outcome::{CUT_SHORT, Next, Pass, Progress, after, verdict};
 use crate::ops::terminate::merge;
 use crate::store::{DbError, JobRow, JobTarget, NewEvent, SettledJob, SettledOutcome, Tx};
 
 /// How long an idle worker waits before it asks the database again, wake or no wake.
 const POLL: Duration = Duration::from_secs(1);
-/// How much longer a lease is than the pass that it covers.
-const LEASE_MARGIN_MS: i64 = 60_000;
+/// How long jobs are leased. A pass that takes longer renews; what a dead worker held is due again
+/// after this time at the latest.
+const LEASE_MS: i64 = 20_000;
+/// How often a pass renews its leases.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts one loop for each system. They end when `stop` is cancelled; a pass under way is finished
 /// or its jobs are given back.
@@ -69,12 +72,18 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
     }
     tracing::debug!(system = %name, jobs = jobs.len(), "claimed");
     let mut batch = load(app, name, system.subject, jobs).await?;
+    let out_of_time = async {
+        stop.cancelled().await;
+        tokio::time::sleep(app.settings.finish_within).await;
+    };
+    let held = batch.jobs.clone();
     let result = tokio::select! {
         result = look(app, system, &mut batch) => Some(result),
-        () = stop.cancelled() => None,
+        () = renew(app, &held) => None,
+        () = out_of_time => None,
     };
     let Some(failure) = result else {
-        release(app, &batch).await?;
+        lease(app, &held, app.clock.now_ms()).await?;
         return Ok(0);
     };
     if let Some(error) = &failure {
@@ -98,7 +107,7 @@ pub async fn pass_over_unconfigured(app: &App) -> Result<usize, DbError> {
         tracing::warn!(system = %name, "jobs wait for a system that is not configured");
         let now = app.clock.now_ms();
         let mut tx = app.db.begin().await?;
-        let jobs = tx.claim_jobs(&name, now, now + LEASE_MARGIN_MS, 100).await?;
+        let jobs = tx.claim_jobs(&name, now, now + LEASE_MS, 100).await?;
         tx.commit().await?;
         let mut batch = load(app, &name, Subject::Id, jobs).await?;
         let missing = ConnectorError::Unreachable("no system of this name is configured".to_owned());
@@ -126,10 +135,9 @@ struct Open {
 
 async fn claim(app: &App, name: &str, system: &System) -> Result<Vec<JobRow>, DbError> {
     let now = app.clock.now_ms();
-    let lease_ms = 2 * i64::try_from(system.timeout.as_millis()).unwrap_or(i64::MAX / 4) + LEASE_MARGIN_MS;
     let limit = system.connector.capabilities().jobs_per_pass;
     let mut tx = app.db.begin().await?;
-    let mut jobs = tx.claim_jobs(name, now, now + lease_ms, limit).await?;
+    let mut jobs = tx.claim_jobs(name, now, now + LEASE_MS, limit).await?;
     tx.commit().await?;
     jobs.sort_by(|a, b| a.job_id.cmp(&b.job_id));
     Ok(jobs)
@@ -170,6 +178,10 @@ async fn look(app: &App, system: &System, batch: &mut Batch) -> Option<Connector
     let quiet = quiet_ms(system);
     for (n, job) in batch.jobs.iter_mut().enumerate() {
         // What was found starts the quiet time anew: requests may have used it until now.
+        if job.quiet_until.is_none() {
+            // Reached late, after the service itself was down: time to verify is left all the same.
+            job.give_up_at = job.give_up_at.max(ended_at + app.settings.give_up_after_ms);
+        }
         if job.quiet_until.is_none() || found.get(&n).copied().unwrap_or(false) {
             job.quiet_until = Some(ended_at + quiet);
         }
@@ -186,8 +198,12 @@ async fn verify(app: &App, system: &System, batch: &mut Batch, skew: i64) -> Opt
     match ask(system, batch, skew, wants, false).await {
         Ok(replies) => {
             for (n, reply) in replies {
-                batch.open[n].progress.after_find(reply, now);
-                batch.open[n].changed = true;
+                let open = &mut batch.open[n];
+                open.progress.after_find(reply, now);
+                open.changed = true;
+                if batch.jobs[open.job].cut_short != 0 {
+                    open.progress.detail = Some(CUT_SHORT.to_owned());
+                }
             }
             None
         }
@@ -239,29 +255,52 @@ fn quiet_ms(system: &System) -> i64 {
     i64::try_from(system.quiet_time.as_millis()).unwrap_or(0)
 }
 
-async fn release(app: &App, batch: &Batch) -> Result<(), DbError> {
-    let mut tx = app.db.begin().await?;
-    tx.release_jobs(&batch.jobs, app.clock.now_ms()).await?;
-    tx.commit().await
+/// Renews leases for as long as a pass takes. A lease that was lost stays lost: settling finds out.
+async fn renew(app: &App, jobs: &[JobRow]) {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        if let Err(error) = lease(app, jobs, app.clock.now_ms() + LEASE_MS).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "leases could not be renewed; trying again"
+            );
+        }
+    }
+}
+
+/// Leases held jobs until a time; until now gives them back. In a task that nobody cancels.
+async fn lease(app: &App, jobs: &[JobRow], until: i64) -> Result<(), DbError> {
+    let (db, jobs) = (app.db.clone(), jobs.to_vec());
+    let transaction = tokio::spawn(async move {
+        let mut tx = db.begin().await?;
+        tx.lease_jobs(&jobs, until).await?;
+        tx.commit().await
+    });
+    transaction.await.expect("the transaction does not panic")
 }
 
 /// Writes a pass back: jobs by their fencing tokens, then the outcomes and events of those held.
 async fn settle(app: &App, name: &str, quiet_ms: i64, mut batch: Batch, failed: bool) -> Result<(), DbError> {
     let now = app.clock.now_ms();
-    let jobs: Vec<SettledJob> =
-        (0..batch.jobs.len()).map(|n| next(app, quiet_ms, &mut batch, n, failed, now)).collect();
+    let mut jobs = Vec::with_capacity(batch.jobs.len());
+    let mut open = batch.open.as_mut_slice();
+    for (n, job) in batch.jobs.iter().enumerate() {
+        // Targets were loaded job by job.
+        let (mine, rest) = open.split_at_mut(open.iter().take_while(|o| o.job == n).count());
+        jobs.push(next(app, quiet_ms, job, mine, failed, now));
+        open = rest;
+    }
+    let mut tries = 0;
     loop {
         match settle_once(app, name, &batch, &jobs, now).await {
-            Err(DbError::Conflict) => {}
+            Err(DbError::Conflict) if tries < 5 => tries += 1,
             result => return result,
         }
     }
 }
 
 /// Decides what one job does next; what is given up becomes so.
-fn next(app: &App, quiet_ms: i64, batch: &mut Batch, n: usize, failed: bool, now: i64) -> SettledJob {
-    let job = &batch.jobs[n];
-    let mut open: Vec<&mut Open> = batch.open.iter_mut().filter(|o| o.job == n).collect();
+fn next(app: &App, quiet_ms: i64, job: &JobRow, open: &mut [Open], failed: bool, now: i64) -> SettledJob {
     let failures = if failed || open.iter().any(|o| o.progress.state == OutcomeState::Unreachable) {
         job.failures + 1
     } else {
@@ -291,6 +330,7 @@ fn next(app: &App, quiet_ms: i64, batch: &mut Batch, n: usize, failed: bool, now
         due_at,
         failures,
         quiet_until: job.quiet_until,
+        give_up_at: job.give_up_at,
     }
 }
 

@@ -1,6 +1,8 @@
 //! `lightsout admin`: set-up by the operator, on the server's own machine.
 
 use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -165,7 +167,12 @@ impl Admin {
         if file.exists() {
             return Ok(());
         }
-        std::fs::write(file, REFERENCE).with_context(|| format!("cannot write {}", file.display()))
+        let write = || {
+            // For its owner only: passwords may come to stand in it.
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).create_new(true).mode(0o600).open(file)?.write_all(REFERENCE.as_bytes())
+        };
+        write().with_context(|| format!("cannot write {}", file.display()))
     }
 }
 

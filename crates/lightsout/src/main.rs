@@ -43,7 +43,7 @@ enum Command {
 #[derive(Args)]
 struct ConfigFile {
     /// The configuration file.
-    #[arg(long, env = "LIGHTSOUT_CONFIG", default_value = "lightsout.toml")]
+    #[arg(long, global = true, env = "LIGHTSOUT_CONFIG", default_value = "lightsout.toml")]
     config: PathBuf,
 }
 

@@ -21,6 +21,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(&self.file.config)?;
+        tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
         if self.check_config {
             println!(
                 "{} is right: {} system(s) besides the registry",

@@ -11,9 +11,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, RedisError};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
+
+use crate::secret::Secret;
 
 use super::{Capabilities, Connector, ConnectorError, Reply, Target, key_digest};
 
@@ -25,7 +27,7 @@ const BATCH: usize = 1_000;
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://[user:password@]host:port/db`.
-    pub url: SecretString,
+    pub url: Secret,
     /// What every session's key begins with.
     #[serde(default = "default_prefix")]
     pub prefix: String,
@@ -65,7 +67,7 @@ impl Redis {
 
     async fn connection(&self) -> Result<ConnectionManager, RedisError> {
         let connect = async || {
-            let client = redis::Client::open(self.config.url.expose_secret())?;
+            let client = redis::Client::open(self.config.url.0.expose_secret())?;
             let config = redis::aio::ConnectionManagerConfig::new()
                 .set_number_of_retries(1)
                 .set_connection_timeout(Some(Duration::from_secs(5)))
@@ -82,7 +84,7 @@ impl Redis {
             None => self.scan(&mut connection, targets).await?,
         };
         if delete {
-            self.delete(&mut connection, targets, &found).await?;
+            unlink(&mut connection, &found).await?;
         }
         let mut replies = vec![Vec::new(); targets.len()];
         for Found { target, key } in found {
@@ -168,27 +170,6 @@ impl Redis {
         Ok(())
     }
 
-    async fn delete(
-        &self,
-        connection: &mut ConnectionManager,
-        targets: &[Target],
-        found: &[Found],
-    ) -> Result<(), RedisError> {
-        for chunk in found.chunks(BATCH) {
-            let mut pipe = redis::pipe();
-            for Found { target, key } in chunk {
-                pipe.unlink(key).ignore();
-                if let Some(index) = &self.config.user_index {
-                    let id = key.strip_prefix(&self.config.prefix).unwrap_or(key);
-                    let set = index.replace("{subject}", &targets[*target].subject);
-                    pipe.srem(set, &[id, key.as_str()]).ignore();
-                }
-            }
-            let () = pipe.query_async(connection).await?;
-        }
-        Ok(())
-    }
-
     /// A set may hold ids, or whole keys.
     fn key(&self, id: &str) -> String {
         if id.starts_with(&self.config.prefix) {
@@ -207,6 +188,16 @@ impl Redis {
             _ => None,
         }
     }
+}
+
+/// Deletes sessions. The sets of a user index are the app's and stay as they are: a session that is
+/// saved again is then found again by its id in the set.
+async fn unlink(connection: &mut ConnectionManager, found: &[Found]) -> Result<(), RedisError> {
+    for chunk in found.chunks(BATCH) {
+        let keys: Vec<&str> = chunk.iter().map(|found| found.key.as_str()).collect();
+        let () = connection.unlink(keys).await?;
+    }
+    Ok(())
 }
 
 fn by_subject(targets: &[Target]) -> HashMap<&str, usize> {

@@ -7,6 +7,9 @@ use lightsout_api::{OutcomeState, TerminationState};
 /// The fewest and the most milliseconds between two tries at a system that fails.
 pub const RETRY_DELAY_MS: (i64, i64) = (1_000, 300_000);
 
+/// What is said of an outcome where a worker died, or was stopped, between ending and writing back.
+pub const CUT_SHORT: &str = "an earlier attempt was cut short; sessions that it ended are not counted";
+
 /// What a connector says of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

@@ -209,21 +209,14 @@ impl From<ops::Error> for Failure {
     fn from(error: ops::Error) -> Self {
         match error {
             ops::Error::Denied(denied) => denied.into(),
-            ops::Error::NotFound(missing) => {
+            ops::Error::NotFound(ref missing) => {
                 let errors: Vec<Value> = missing
                     .iter()
                     .map(|m| json!({"reason": "not_found", "name": m.kind, "value": m.value, "message": "no such entry in this enterprise"}))
                     .collect();
-                let named: Vec<String> =
-                    missing.iter().take(10).map(|m| format!("{} {}", m.kind, m.value)).collect();
-                let more = if missing.len() > named.len() { ", and more" } else { "" };
                 Self {
                     context_info: Some(json!({ "errors": errors })),
-                    ..Self::new(
-                        StatusCode::NOT_FOUND,
-                        "not_found",
-                        format!("Not found: {}{more}", named.join(", ")),
-                    )
+                    ..Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
                 }
             }
             ops::Error::Invalid { code, message } => Self::new(StatusCode::BAD_REQUEST, code, message),

@@ -26,7 +26,7 @@ pub(super) async fn list(
     Authed(caller): Authed,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
-    let paging = Paging::of(&query)?;
+    let paging = Paging::by_offset(&query)?;
     let term = query.text("filter_term");
     let (rows, total) = groups::list(&web.app, &caller, term, paging.offset, paging.rows()).await?;
     let fields = query.list("fields");

@@ -25,7 +25,7 @@ pub(super) async fn list_of_group(
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
-    let paging = Paging::of(&query)?;
+    let paging = Paging::by_offset(&query)?;
     let (rows, total) =
         memberships::list_of_group(&web.app, &caller, &id, paging.offset, paging.limit).await?;
     Ok(Json(page(&paging, &rows, total)))
@@ -37,7 +37,7 @@ pub(super) async fn list_of_user(
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
-    let paging = Paging::of(&query)?;
+    let paging = Paging::by_offset(&query)?;
     let (rows, total) =
         memberships::list_of_user(&web.app, &caller, &id, paging.offset, paging.limit).await?;
     Ok(Json(page(&paging, &rows, total)))

@@ -24,6 +24,9 @@ pub(super) async fn readyz(State(web): State<Arc<Web>>) -> Result<&'static str, 
 pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Result<Response, Failure> {
     let missing = || Failure::new(axum::http::StatusCode::NOT_FOUND, "not_found", "metrics are not recorded");
     let handle = web.metrics.as_ref().ok_or_else(missing)?;
+    for system in web.app.systems.keys() {
+        metrics::gauge!("lightsout_jobs_open", "system" => system.clone()).set(0.0);
+    }
     for (system, jobs) in web.app.db.count_open_jobs().await? {
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         metrics::gauge!("lightsout_jobs_open", "system" => system).set(jobs as f64);

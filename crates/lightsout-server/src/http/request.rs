@@ -48,7 +48,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for JsonBody<T> {
             Value::Object(_) => {}
             _ => return Err(Failure::bad_request("the body is a JSON object")),
         }
-        serde_json::from_value(value).map(Self).map_err(|e| Failure::bad_request(e.to_string()))
+        serde_json::from_value(value)
+            .map(Self)
+            .map_err(|e| Failure::bad_request(without_values(&e.to_string())))
     }
 }
 
@@ -78,6 +80,15 @@ fn refused_body(rejection: impl IntoResponse, web: &Web, otherwise: &str) -> Fai
         return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message);
     }
     Failure::bad_request(otherwise)
+}
+
+/// Serde's words for a wrong shape, without what was sent: that may be a secret.
+fn without_values(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some((unknown, _)) if unknown.starts_with("unknown field") => message.to_owned(),
+        Some((_, expected)) => format!("a field has the wrong form: expected {expected}"),
+        None => message.to_owned(),
+    }
 }
 
 /// Whether any text holds U+0000, which PostgreSQL cannot store; refused on both databases.
@@ -162,7 +173,15 @@ pub(super) struct Paging {
 impl Paging {
     /// Reads `limit` (100, at most 1,000), `offset` (at most 10,000), `usemarker` and `marker`.
     pub(super) fn of(query: &Query) -> Result<Self, Failure> {
-        let usemarker = query.flag("usemarker")?;
+        Self::read(query, query.flag("usemarker")?)
+    }
+
+    /// The same for lists that page by offset only; `usemarker` has no meaning there, as on Box.
+    pub(super) fn by_offset(query: &Query) -> Result<Self, Failure> {
+        Self::read(query, false)
+    }
+
+    fn read(query: &Query, usemarker: bool) -> Result<Self, Failure> {
         Ok(Self {
             limit: query.number("limit", 100, 1, 1_000)?,
             offset: if usemarker { 0 } else { query.number("offset", 0, 0, 10_000)? },

@@ -50,6 +50,12 @@ pub(super) async fn list(
         after: paging.marker.clone().unwrap_or_default(),
     };
     let (rows, total) = users::list(&web.app, &caller, filter, paging.offset, paging.rows()).await?;
+    // Every user here is a managed one.
+    let (rows, total) = match query.text("user_type") {
+        None | Some("all" | "managed") => (rows, total),
+        Some("external") => (Vec::new(), 0),
+        Some(_) => return Err(Failure::parameter("user_type", "is all, managed or external")),
+    };
     let fields = query.list("fields");
     let entries = rows.iter().map(|row| (row.user_id.clone(), show(row, &fields))).collect();
     Ok(Json(paging.page(entries, total)))

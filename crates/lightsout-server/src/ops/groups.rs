@@ -126,9 +126,10 @@ pub(super) fn check_name(name: &str) -> Result<String, Error> {
 
 fn name_taken(error: DbError) -> Error {
     match error {
-        DbError::Duplicate => {
-            Error::Conflict { code: "conflict", message: "a group with this name exists already".to_owned() }
-        }
+        DbError::Duplicate => Error::Conflict {
+            code: "invalid_parameter",
+            message: "a group with this name exists already".to_owned(),
+        },
         error => error.into(),
     }
 }

@@ -113,7 +113,8 @@ pub async fn update(
     }
     let is_admin = row.role == "admin";
     if was_admin || is_admin {
-        access::may_appoint_group_admin(caller, &permissions)?;
+        let granted = if is_admin { permissions.clone() } else { Permissions::None };
+        access::may_appoint_group_admin(caller, &granted)?;
     }
     let event_type = match (was_admin, is_admin) {
         (false, true) => "GROUP_ADMIN_CREATED",

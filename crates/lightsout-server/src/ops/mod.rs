@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod apps;
 mod body;
+pub mod events;
 pub mod groups;
 pub mod import;
 pub mod memberships;
@@ -25,7 +26,7 @@ pub enum Error {
     #[error(transparent)]
     Denied(#[from] Denied),
     /// Something that the request names does not exist in the caller's enterprise.
-    #[error("not found")]
+    #[error("not found: {}", named(.0))]
     NotFound(Vec<Skip>),
     /// The request is wrong.
     #[error("{message}")]
@@ -80,6 +81,13 @@ impl Error {
     fn is_conflict(&self) -> bool {
         matches!(self, Self::Db(DbError::Conflict))
     }
+}
+
+/// The first entries that were not found, in words.
+fn named(missing: &[Skip]) -> String {
+    let first: Vec<String> = missing.iter().take(10).map(|m| format!("{} {}", m.kind, m.value)).collect();
+    let more = if missing.len() > first.len() { ", and more" } else { "" };
+    format!("{}{more}", first.join(", "))
 }
 
 /// Runs a transaction again when another one was in the way, a few times.

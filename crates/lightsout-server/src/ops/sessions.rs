@@ -46,21 +46,23 @@ pub async fn register(
         )));
     }
     let live = retried!(register_once(app, &rows))?;
-    let live: HashMap<String, String> = live.into_iter().collect();
+    let live: HashMap<String, (String, i64)> =
+        live.into_iter().map(|(hash, user, expires_at)| (hash, (user, expires_at))).collect();
     let answer = |(row, minted): (NewSession, Option<String>)| {
-        let is_live = live.get(&row.session_hash) == Some(&row.user_id);
+        let stored = live.get(&row.session_hash).filter(|(user, _)| *user == row.user_id);
+        let is_live = stored.is_some();
         RegisteredSession {
             session_id: minted.filter(|_| is_live),
             user_id: row.user_id.into(),
             state: if is_live { SessionState::Active } else { SessionState::Ended },
-            expires_at: timestamp(row.expires_at),
+            expires_at: timestamp(stored.map_or(row.expires_at, |(_, expires_at)| *expires_at)),
             id: row.session_hash.into(),
         }
     };
     Ok(RegisteredSessions { sessions: prepared.into_iter().map(answer).collect() })
 }
 
-async fn register_once(app: &App, rows: &[NewSession]) -> Result<Vec<(String, String)>, Error> {
+async fn register_once(app: &App, rows: &[NewSession]) -> Result<Vec<(String, String, i64)>, Error> {
     let mut tx = app.db.begin().await?;
     let live = tx.register_sessions(rows, app.clock.now_ms()).await?;
     tx.commit().await?;

@@ -101,7 +101,13 @@ async fn update_once(
     let found = tx.find_user(&caller.enterprise_id.0, user_id).await?;
     let mut user = found.ok_or_else(|| Error::not_found("user_id", user_id))?;
     let was_inactive = user.status() == UserStatus::Inactive;
-    may_change(caller, &user, request.role.unwrap_or(user.role()))?;
+    // The admin's own name and login are the admin's to change; nobody else's rank reaches them.
+    let keeps_power = caller.standing == access::Standing::Admin
+        && request.role.is_none_or(|role| role == user.role())
+        && request.status.is_none();
+    if !(keeps_power && user.user_id == caller.person.user_id.0) {
+        may_change(caller, &user, request.role.unwrap_or(user.role()))?;
+    }
     if let Some(name) = &request.name {
         user.name = check_name(name)?;
     }

@@ -6,6 +6,7 @@
 //! module knows which database it is. Every statement runs in the tests on both.
 
 use std::borrow::Cow;
+use std::os::unix::fs::OpenOptionsExt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -192,6 +193,17 @@ impl Db {
         }))
     }
 
+    /// Takes jobs from dead workers at start. Only SQLite is worked by one process alone, so that
+    /// every lease is a dead one's; on PostgreSQL leases run out by themselves.
+    pub async fn take_over(&self, now: i64) -> Result<(), DbError> {
+        if matches!(self.pools, Pools::Postgres(_)) {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        tx.release_all_jobs(now).await?;
+        tx.commit().await
+    }
+
     /// Copies SQLite's write-ahead log into the file, off the commit path. Nothing on PostgreSQL.
     ///
     /// A passive checkpoint never waits and never blocks, but cannot shorten the log while readers
@@ -260,8 +272,12 @@ impl Tx {
 }
 
 async fn open_sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> {
-    let options = SqliteConnectOptions::from_str(url)
-        .map_err(DbError::Other)?
+    let options = SqliteConnectOptions::from_str(url).map_err(DbError::Other)?;
+    // For its owner only: it holds people's names, devices and addresses.
+    let mut file = std::fs::OpenOptions::new();
+    file.create(true).append(true).mode(0o600);
+    file.open(options.get_filename()).map_err(|e| DbError::Unavailable(sqlx::Error::Io(e)))?;
+    let options = options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)

@@ -216,7 +216,13 @@ impl Db {
             .find("SELECT pruned_position, pruned_hash FROM event_head WHERE head = 1", args![])
             .await?
             .expect("the migration made the head row");
-        let mut met = expect.is_none_or(|kept| kept == (position, hash.as_str()));
+        if let Some((kept, kept_hash)) = expect
+            && kept == position
+            && kept_hash != hash
+        {
+            return Ok(Err(BrokenLink::Rewritten(kept)));
+        }
+        let mut met = expect.is_none_or(|(kept, _)| kept == position);
         loop {
             let rows: Vec<EventRow> = self
                 .fetch(

@@ -19,6 +19,8 @@ pub struct JobRow {
     pub last_ordinal: i64,
     /// The fencing token: settle with it.
     pub attempt: i64,
+    /// 1 where an attempt before this one was not written back: what it ended is not counted.
+    pub cut_short: i64,
     /// Consecutive passes that failed.
     pub failures: i64,
     /// When the quiet time ends; none before the first pass that reached the system.
@@ -84,6 +86,8 @@ pub struct SettledJob {
     pub failures: i64,
     /// When the quiet time ends.
     pub quiet_until: Option<i64>,
+    /// When trying ends.
+    pub give_up_at: i64,
 }
 
 /// What a worker writes back of one target.
@@ -167,13 +171,16 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<JobRow>, DbError> {
         self.fetch(
-            "UPDATE jobs SET attempt = attempt + 1, due_at = $3
+            "UPDATE jobs
+             SET attempt = attempt + 1, due_at = $3,
+                 cut_short = CASE WHEN attempt > settled THEN 1 ELSE cut_short END
              WHERE job_id IN (SELECT job_id FROM jobs
                               WHERE system = $1 AND due_at <= $2 AND finished_at IS NULL
                               ORDER BY due_at, job_id
                               LIMIT $4
                               {skip_locked})
-             RETURNING job_id, termination_id, first_ordinal, last_ordinal, attempt, failures, quiet_until, give_up_at",
+             RETURNING job_id, termination_id, first_ordinal, last_ordinal, attempt, cut_short, failures,
+                       quiet_until, give_up_at",
             args![system, now, lease_until, limit],
         )
         .await
@@ -192,7 +199,8 @@ impl Tx {
                     job.due_at.unwrap_or(now),
                     job.failures,
                     job.quiet_until,
-                    finished_at
+                    finished_at,
+                    job.give_up_at
                 ])
             })
             .collect();
@@ -200,7 +208,8 @@ impl Tx {
             .fetch(
                 "UPDATE jobs
                  SET due_at = CAST(value ->> 2 AS BIGINT), failures = CAST(value ->> 3 AS BIGINT),
-                     quiet_until = CAST(value ->> 4 AS BIGINT), finished_at = CAST(value ->> 5 AS BIGINT)
+                     quiet_until = CAST(value ->> 4 AS BIGINT), finished_at = CAST(value ->> 5 AS BIGINT),
+                     give_up_at = CAST(value ->> 6 AS BIGINT), settled = jobs.attempt
                  FROM {rows $1}
                  WHERE jobs.job_id = value ->> 0
                    AND jobs.attempt = CAST(value ->> 1 AS BIGINT)
@@ -256,8 +265,19 @@ impl Tx {
         .map(drop)
     }
 
-    /// Gives leased jobs back before their lease runs out, so that another worker takes them now.
-    pub async fn release_jobs(&mut self, jobs: &[JobRow], now: i64) -> Result<(), DbError> {
+    /// Makes every leased job due. Only for a database that one process works alone, at its start:
+    /// whoever leased them is dead.
+    pub async fn release_all_jobs(&mut self, now: i64) -> Result<(), DbError> {
+        self.execute(
+            "UPDATE jobs SET due_at = $1 WHERE finished_at IS NULL AND attempt > settled AND due_at > $1",
+            args![now],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Leases jobs that are still held until a time; a time that is now gives them back.
+    pub async fn lease_jobs(&mut self, jobs: &[JobRow], until: i64) -> Result<(), DbError> {
         let rows: Vec<Value> = jobs.iter().map(|job| json!([job.job_id, job.attempt])).collect();
         self.execute(
             "UPDATE jobs SET due_at = $2
@@ -265,7 +285,7 @@ impl Tx {
              WHERE jobs.job_id = value ->> 0
                AND jobs.attempt = CAST(value ->> 1 AS BIGINT)
                AND jobs.finished_at IS NULL",
-            args![Value::from(rows), now],
+            args![Value::from(rows), until],
         )
         .await
         .map(drop)

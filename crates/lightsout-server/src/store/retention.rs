@@ -19,6 +19,11 @@ pub struct Retention {
 /// Rows deleted in one transaction at most.
 const STEP: i64 = 2_000;
 
+/// How long after a termination a registration may still be committing.
+const LEFT_OVER_MS: i64 = 600_000;
+/// How far back left-over rows are looked for.
+const LEFT_OVER_SPAN_MS: i64 = 86_400_000;
+
 /// Statements that delete a step of expired rows: `$1` is a time, `$2` the step.
 const EXPIRED: [&str; 4] = [
     "DELETE FROM tokens WHERE token_hash IN (SELECT token_hash FROM tokens WHERE expires_at <= $1 LIMIT $2)",
@@ -41,15 +46,8 @@ impl Db {
                 retention.idempotency_keys_before,
             )
             .await?;
-        // Rows that a registration committed after the clean-up of its user's termination.
-        more |= self
-            .prune_step(
-                "DELETE FROM sessions WHERE session_hash IN
-                     (SELECT s.session_hash FROM sessions s JOIN barriers b ON b.user_id = s.user_id
-                      WHERE s.generation < b.generation AND s.registered_at <= $1 LIMIT $2)",
-                retention.now - 600_000,
-            )
-            .await?;
+        more |= self.prune_left_over_sessions(retention.now - LEFT_OVER_MS).await?;
+        more |= self.prune_aliases().await?;
         more |= self.prune_terminations(retention.terminations_before).await?;
         more |= self.prune_events(retention.events_before).await?;
         Ok(more)
@@ -60,6 +58,41 @@ impl Db {
         let deleted = tx.execute(statement, args![before, STEP]).await?;
         tx.commit().await?;
         Ok(deleted >= STEP.unsigned_abs())
+    }
+
+    /// Deletes rows that a registration committed after the clean-up of its user's termination. They
+    /// are refused already; their ids stay so. While a clean-up is open, the rows are its to count.
+    async fn prune_left_over_sessions(&self, ended_before: i64) -> Result<bool, DbError> {
+        let mut tx = self.begin().await?;
+        let users: Vec<(String,)> = tx
+            .fetch(
+                "SELECT b.user_id FROM barriers b
+                 WHERE b.cutoff <= $1
+                   AND b.cutoff > $2
+                   AND EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = b.user_id AND s.generation < b.generation)
+                   AND NOT EXISTS (SELECT 1 FROM jobs WHERE system = 'registry' AND finished_at IS NULL)
+                 LIMIT 500",
+                args![ended_before, ended_before - LEFT_OVER_SPAN_MS],
+            )
+            .await?;
+        let users: Vec<String> = users.into_iter().map(|(id,)| id).collect();
+        tx.delete_ended_sessions(&users).await?;
+        tx.commit().await?;
+        Ok(users.len() == 500)
+    }
+
+    /// Deletes the names of deleted users, when no job needs them any more.
+    async fn prune_aliases(&self) -> Result<bool, DbError> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "DELETE FROM aliases
+             WHERE user_id NOT IN (SELECT user_id FROM users)
+               AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at IS NULL)",
+            args![],
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(false)
     }
 
     /// Deletes one old finished termination with all that hangs on it.

@@ -101,6 +101,7 @@ impl Db {
         self.fetch(
             "SELECT s.session_hash, s.user_id, s.client_id, s.began_at, s.expires_at, s.device, s.address
              FROM sessions s
+             JOIN users u ON u.user_id = s.user_id AND u.status <> 'inactive'
              LEFT JOIN barriers b ON b.user_id = s.user_id
              WHERE s.user_id = $1
                AND s.session_hash > $2
@@ -118,6 +119,7 @@ impl Db {
         self.fetch(
             "SELECT s.user_id, count(*)
              FROM sessions s
+             JOIN users u ON u.user_id = s.user_id AND u.status <> 'inactive'
              LEFT JOIN barriers b ON b.user_id = s.user_id
              WHERE s.user_id IN {texts $1}
                AND s.expires_at > $2
@@ -141,9 +143,10 @@ impl Db {
 }
 
 impl Tx {
-    /// Registers sessions, and returns the hashes of those that are stored now.
+    /// Registers sessions, and returns those that may be used: hash, user, expiry.
     ///
-    /// One that began at or before its user's cutoff, or whose id was ended, is not stored. The
+    /// One that began at or before its user's cutoff, whose id was ended, or whose user is inactive,
+    /// is not stored, and its id stays refused from then on. The
     /// generation is read by the inserting statement itself, so a termination that commits first
     /// is seen, and one that commits later ends the session. An id that is registered already
     /// keeps its first facts, and its user.
@@ -151,7 +154,7 @@ impl Tx {
         &mut self,
         sessions: &[NewSession],
         now: i64,
-    ) -> Result<Vec<(String, String)>, DbError> {
+    ) -> Result<Vec<(String, String, i64)>, DbError> {
         let rows: Vec<Value> = sessions
             .iter()
             .map(|s| {
@@ -174,6 +177,7 @@ impl Tx {
              SELECT value ->> 1, value ->> 0, value ->> 2, coalesce(b.generation, 0),
                     CAST(value ->> 3 AS BIGINT), $2, CAST(value ->> 4 AS BIGINT), value ->> 5, value ->> 6
              FROM {rows $1}
+             JOIN users u ON u.user_id = value ->> 1 AND u.status <> 'inactive'
              LEFT JOIN barriers b ON b.user_id = value ->> 1
              LEFT JOIN ended_sessions e ON e.session_hash = value ->> 0
              WHERE e.session_hash IS NULL
@@ -182,13 +186,24 @@ impl Tx {
             args![rows.clone(), now],
         )
         .await?;
+        self.execute(
+            "INSERT INTO ended_sessions (session_hash, expires_at)
+             SELECT value ->> 0, CAST(value ->> 4 AS BIGINT)
+             FROM {rows $1}
+             LEFT JOIN sessions s ON s.session_hash = value ->> 0
+             WHERE s.session_hash IS NULL
+             ON CONFLICT DO NOTHING",
+            args![rows.clone()],
+        )
+        .await?;
         self.fetch(
-            "SELECT s.session_hash, s.user_id
+            "SELECT s.session_hash, s.user_id, s.expires_at
              FROM {rows $1}
              JOIN sessions s ON s.session_hash = value ->> 0
+             JOIN users u ON u.user_id = s.user_id AND u.status <> 'inactive'
              LEFT JOIN barriers b ON b.user_id = s.user_id
-             WHERE s.generation >= coalesce(b.generation, 0)",
-            args![rows],
+             WHERE s.generation >= coalesce(b.generation, 0) AND s.expires_at > $2",
+            args![rows, now],
         )
         .await
     }

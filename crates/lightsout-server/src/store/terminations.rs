@@ -172,7 +172,7 @@ impl Db {
              LEFT JOIN outcomes o
                  ON o.termination_id = t.termination_id AND o.ordinal = t.ordinal AND o.system = s.system
              WHERE t.termination_id = $2
-               AND (t.ordinal > $3 OR t.ordinal = $3 AND s.system > $4)
+               AND (t.ordinal > $3 OR t.ordinal = $3 AND s.system {bytewise} > $4)
                AND (CAST($5 AS TEXT) IS NULL OR coalesce(o.state, 'waiting') = $5)
              ORDER BY t.ordinal, s.system {bytewise}
              LIMIT $6",
@@ -240,8 +240,9 @@ impl Tx {
         .await?;
         self.execute(
             "INSERT INTO jobs
-                 (job_id, termination_id, system, first_ordinal, last_ordinal, due_at, attempt, failures, give_up_at)
-             SELECT value ->> 0, $2, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT), $3, 0, 0, $4
+                 (job_id, termination_id, system, first_ordinal, last_ordinal, due_at, attempt, settled, cut_short,
+                  failures, give_up_at)
+             SELECT value ->> 0, $2, value ->> 1, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT), $3, 0, 0, 0, 0, $4
              FROM {rows $1}",
             args![Value::from(jobs), &new.termination_id, new.cutoff, new.give_up_at],
         )

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lightsout_server::connector::{Connector, Memory, Redis, RedisConfig, Reply, Target};
+use lightsout_server::secret::Secret;
 use redis::AsyncCommands;
 
 /// A store under test: signs in and looks by its own means, never through the connector.
@@ -43,7 +44,7 @@ impl RedisStore {
         // The prefix holds characters that a glob would read as its own.
         let prefix = format!("s[{}]*{store}:", std::process::id());
         let config = RedisConfig {
-            url: url.clone().into(),
+            url: Secret(url.clone().into()),
             prefix: prefix.clone(),
             user_path: "passport.user".to_owned(),
             began_at_path: Some("began".to_owned()),
@@ -164,7 +165,7 @@ suite!(redis_index, RedisStore::new(true).await);
 #[tokio::test]
 async fn redis_that_is_down_is_unreachable_and_its_password_is_not_shown() {
     let config = RedisConfig {
-        url: "redis://:hunter2@127.0.0.1:1/0".to_owned().into(),
+        url: Secret("redis://:hunter2@127.0.0.1:1/0".into()),
         prefix: "sess:".to_owned(),
         user_path: "user".to_owned(),
         began_at_path: None,

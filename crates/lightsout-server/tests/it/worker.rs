@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lightsout_client::api::{CreateTermination, TerminationState};
-use lightsout_server::app::App;
+use lightsout_server::app::{App, Settings};
 use lightsout_server::connector::{Capabilities, Connector, ConnectorError, Memory, Reply, Target};
 use lightsout_server::worker;
 use tokio::sync::Semaphore;
@@ -55,7 +55,8 @@ fn slowed(h: &crate::harness::Harness, timeout: Duration) -> Slowed {
     shop.connector =
         Arc::new(Slow { inner: h.shop.clone(), entered: Arc::clone(&entered), let_go: Arc::clone(&let_go) });
     shop.timeout = timeout;
-    let app = App::new(h.app.db.clone(), h.app.clock.clone(), h.app.random.clone(), systems, h.app.settings);
+    let settings = Settings { finish_within: Duration::ZERO, ..h.app.settings };
+    let app = App::new(h.app.db.clone(), h.app.clock.clone(), h.app.random.clone(), systems, settings);
     Slowed { app, entered, let_go }
 }
 

@@ -101,6 +101,7 @@ CREATE TABLE barriers (
     generation BIGINT NOT NULL,
     cutoff     BIGINT NOT NULL
 ) {without_rowid};
+CREATE INDEX barriers_by_cutoff ON barriers (cutoff);
 
 -- Registry sessions, clustered by user: ending a user touches neighbours.
 CREATE TABLE sessions (
@@ -164,7 +165,8 @@ CREATE TABLE termination_skips (
 ) {without_rowid};
 
 -- One system's share of a termination, a range of targets each. A leased job is one whose due_at
--- lies in the future; when the lease has run out it is due again.
+-- lies in the future; when the lease has run out it is due again. settled is the newest attempt that
+-- was written back; a later attempt finds in cut_short (1) that one before it was not.
 CREATE TABLE jobs (
     job_id         TEXT {bytewise} PRIMARY KEY,
     termination_id TEXT {bytewise} NOT NULL,
@@ -173,6 +175,8 @@ CREATE TABLE jobs (
     last_ordinal   BIGINT NOT NULL,
     due_at         BIGINT NOT NULL,
     attempt        BIGINT NOT NULL,
+    settled        BIGINT NOT NULL,
+    cut_short      BIGINT NOT NULL,
     failures       BIGINT NOT NULL,
     quiet_until    BIGINT,
     give_up_at     BIGINT NOT NULL,
