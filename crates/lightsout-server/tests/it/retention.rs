@@ -60,3 +60,44 @@ both! {
         assert_eq!(rows(h, "SELECT count(*) FROM events").await, events);
     }
 }
+
+both! {
+    async fn rows_of_an_open_clean_up_are_its_to_count(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.sign_in(&ann).await;
+        let request = CreateTermination { user_ids: vec![ann.as_str().into()], ..CreateTermination::default() };
+        let id = h.admin.terminate(&request, None).await.expect("accepted").id.0;
+        // The clean-up is late; the upkeep is not.
+        h.advance(3_600_000);
+        while h.app.db.prune(&retention(&h.app)).await.expect("pruned") {}
+        assert_eq!(rows(h, "SELECT count(*) FROM sessions").await, 1);
+        let done = h.run_until_done(&id).await;
+        assert_eq!(done.systems.iter().map(|s| s.sessions_ended).sum::<u64>(), 1);
+        assert_eq!(rows(h, "SELECT count(*) FROM ended_sessions").await, 1);
+    }
+}
+
+both! {
+    async fn left_over_row_of_an_ended_session_goes_and_its_id_stays_refused(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.sign_in(&ann).await;
+        let request = CreateTermination { user_ids: vec![ann.as_str().into()], ..CreateTermination::default() };
+        let id = h.admin.terminate(&request, None).await.expect("accepted").id.0;
+        h.run_until_done(&id).await;
+        // What a registration that read the generation before the termination commits after it.
+        let mut tx = h.app.db.begin().await.expect("a transaction");
+        tx.execute(
+            "INSERT INTO sessions
+                 (user_id, session_hash, client_id, generation, began_at, registered_at, expires_at, device, address)
+             VALUES ($1, 'late', 'app', 0, 0, 0, 9999999999999, NULL, NULL)",
+            args![&ann],
+        )
+        .await
+        .expect("stored");
+        tx.commit().await.expect("committed");
+        h.advance(3_600_000);
+        while h.app.db.prune(&retention(&h.app)).await.expect("pruned") {}
+        assert_eq!(rows(h, "SELECT count(*) FROM sessions").await, 0);
+        assert_eq!(rows(h, "SELECT count(*) FROM ended_sessions WHERE session_hash = 'late'").await, 1);
+    }
+}

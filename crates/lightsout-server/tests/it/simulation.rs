@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use lightsout_client::api::{CreateTermination, TerminationState};
+use lightsout_client::api::{CreateTermination, RegisteredSession, SessionState, TerminationState};
 use lightsout_server::connector::{Connector, Target};
+use lightsout_server::server::retention;
 use lightsout_server::store::EventFilter;
 use lightsout_server::worker;
 use rand::rngs::StdRng;
@@ -23,6 +24,8 @@ const SKEW_MS: i64 = 5_000;
 struct Model {
     /// Sessions in the shop: whose, and when each began.
     sessions: BTreeMap<String, (usize, i64)>,
+    /// Sessions in the registry, and whether each may be used.
+    registered: Vec<(RegisteredSession, usize, bool)>,
     /// Each user's newest cutoff.
     cutoffs: HashMap<usize, i64>,
     /// Accepted terminations and their numbers of people.
@@ -55,10 +58,14 @@ impl Simulation {
 
     async fn step(&mut self) {
         match self.rng.random_range(0..10) {
-            0 | 1 => self.sign_in(),
+            0 => self.sign_in(),
+            1 => self.register().await,
             2 => self.request().await,
             3 | 4 => self.work("shop").await,
-            5 => self.work("registry").await,
+            5 => {
+                self.work("registry").await;
+                self.h.app.db.prune(&retention(&self.h.app)).await.expect("pruned");
+            }
             6 => self.crash_after_claim().await,
             7 => self.crash_after_end().await,
             8 => {
@@ -80,6 +87,17 @@ impl Simulation {
         self.model.sessions.insert(key, (user, began));
     }
 
+    async fn register(&mut self) {
+        let user = self.rng.random_range(0..USERS);
+        let now = self.h.app.clock.now_ms();
+        let session = self.h.sign_in(&self.users[user]).await;
+        let lives = self.model.cutoffs.get(&user).is_none_or(|cutoff| now > *cutoff);
+        assert_eq!(session.state == SessionState::Active, lives, "registered at {now}");
+        if lives {
+            self.model.registered.push((session, user, true));
+        }
+    }
+
     async fn request(&mut self) {
         let chosen: Vec<usize> = (0..USERS).filter(|_| self.rng.random_bool(0.4)).collect();
         if chosen.is_empty() {
@@ -91,6 +109,9 @@ impl Simulation {
         for _ in 0..=usize::from(self.rng.random_bool(0.3)) {
             let accepted = self.h.admin.terminate(&request, None).await.expect("accepted");
             self.model.accepted.push((accepted.id.0, accepted.people));
+        }
+        for (_, user, lives) in &mut self.model.registered {
+            *lives &= !chosen.contains(user);
         }
         for user in chosen {
             let cutoff = self.model.cutoffs.entry(user).or_insert(i64::MIN);
@@ -130,8 +151,11 @@ impl Simulation {
         jobs
     }
 
-    /// After every step: positions without gaps, the chain intact.
+    /// After every step: positions without gaps, the chain intact, no ended session accepted.
     async fn check_step(&self) {
+        for (session, _, lives) in &self.model.registered {
+            assert_eq!(self.h.is_active(session).await, *lives, "{session:?}");
+        }
         self.h.app.db.verify_events(None).await.expect("the database works").expect("the chain holds");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lightsout_client::api::{CreateTermination, TerminationState};
+use lightsout_client::api::{CreateTermination, OutcomeState, TerminationState};
 use lightsout_server::app::{App, Settings};
 use lightsout_server::connector::{Capabilities, Connector, ConnectorError, Memory, Reply, Target};
 use lightsout_server::worker;
@@ -156,5 +156,54 @@ both! {
         h.run_jobs().await;
         let done = h.admin.termination(&id).await.expect("it");
         assert_eq!(done.state, TerminationState::DoneWithFailures);
+    }
+}
+
+both! {
+    async fn what_a_dead_worker_ended_is_said_not_to_be_counted(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.shop.sign_in("ann@acme.example", "a1", None);
+        let id = terminate(h, &ann).await;
+        let now = h.app.clock.now_ms();
+        let mut tx = h.app.db.begin().await.expect("a transaction");
+        tx.claim_jobs("shop", now, now + 60_000, 10).await.expect("claimed");
+        tx.commit().await.expect("committed");
+        let target = Target { user_id: ann, subject: "ann@acme.example".to_owned(), cutoff: now };
+        h.shop.end(&[target]).await.expect("ended, and then the worker died");
+        h.advance(60_000);
+        h.run_until_done(&id).await;
+        let outcomes = h.admin.outcomes(&id, None).await.expect("outcomes").entries;
+        let shop = outcomes.iter().find(|o| o.system == "shop").expect("the shop");
+        assert_eq!(shop.outcome, OutcomeState::NothingFound);
+        assert!(shop.detail.as_ref().is_some_and(|d| d.contains("not counted")), "{shop:?}");
+        let registry = outcomes.iter().find(|o| o.system == "registry").expect("the registry");
+        assert_eq!(registry.detail, None);
+    }
+}
+
+both! {
+    async fn service_that_was_down_past_the_horizon_still_verifies(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.shop.sign_in("ann@acme.example", "a1", None);
+        let id = terminate(h, &ann).await;
+        h.advance(48 * 3_600_000);
+        let done = h.run_until_done(&id).await;
+        assert_eq!(done.state, TerminationState::Done);
+    }
+}
+
+both! {
+    async fn leases_of_a_dead_process_are_taken_over_where_there_is_but_one(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let id = terminate(h, &ann).await;
+        let now = h.app.clock.now_ms();
+        let mut tx = h.app.db.begin().await.expect("a transaction");
+        tx.claim_jobs("shop", now, now + 60_000, 10).await.expect("claimed");
+        tx.commit().await.expect("committed");
+        h.app.db.take_over(now).await.expect("the database works");
+        let due = h.app.db.next_due_at("shop").await.expect("the database works").expect("a job");
+        assert!(due == now || due == now + 60_000, "SQLite takes over, PostgreSQL waits");
+        h.advance(60_000);
+        h.run_until_done(&id).await;
     }
 }
