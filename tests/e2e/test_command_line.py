@@ -1,0 +1,160 @@
+"""The command line as people and scripts use it: the demo, ending sessions, exit codes, TLS, logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import ssl
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from conftest import openssl
+from harness import BINARY, Tenant, eventually, login
+
+PROOF = "500 of 500 ended sessions refused, 9,500 of 9,500 others active"
+
+
+def command(*arguments: str, tenant: Tenant | None = None, token: str | None = None) -> subprocess.CompletedProcess[str]:
+    env = dict(os.environ)
+    if tenant:
+        env |= {"LIGHTSOUT_URL": tenant.service.url, "LIGHTSOUT_TOKEN": token or tenant.developer_token()}
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=120, env=env)
+
+
+def test_demo_ends_one_group_and_proves_it(tmp_path: Path) -> None:
+    done = subprocess.run([BINARY, "demo"], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert PROOF in done.stdout and "every end is verified" in done.stdout
+    assert "50/50 people" in done.stderr and "\x1b" not in done.stdout + done.stderr
+    line = next(line for line in done.stdout.splitlines() if "prove it" in line)
+    proof = line.split("prove it")[1].split()
+    verified = subprocess.run([BINARY, *proof[1:]], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert verified.returncode == 0 and verified.stdout.startswith("intact:"), verified.stdout + verified.stderr
+
+
+def test_demo_shows_a_progress_bar_on_a_terminal(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    with subprocess.Popen([BINARY, "demo"], stdout=follower, stderr=follower, cwd=tmp_path, close_fds=True) as demo:
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(leader, 65_536)
+            except OSError:  # The terminal's other end was closed.
+                break
+            if not chunk:
+                break
+            shown += chunk
+        assert demo.wait(timeout=60) == 0
+    text = shown.decode()
+    assert "[====" in text and "50/50" in text and PROOF in text, text
+
+
+def test_users_are_ended_and_followed_to_the_verdict(tenant: Tenant) -> None:
+    ann, bob = login("ann"), login("bob")
+    people = tenant.people([ann, bob])
+    dry = command("users", "terminate-sessions", "--login", ann, "--dry-run", tenant=tenant)
+    assert dry.returncode == 0 and "would end    1 people" in dry.stdout, dry.stdout + dry.stderr
+    assert tenant.termination_ids() == []
+
+    done = command("users", "terminate-sessions", "--login", ann.upper(), "--id", people[bob], "--reason", "drill",
+                   "--follow", tenant=tenant)
+    assert done.returncode == 0 and "done: every end is verified" in done.stdout, done.stdout + done.stderr
+    (termination,) = tenant.termination_ids()
+    shown = command("terminations", "show", termination, "--json", tenant=tenant)
+    assert json.loads(shown.stdout)["reason"] == "drill"
+    listed = command("terminations", "list", tenant=tenant)
+    assert termination in listed.stdout
+    followed = command("terminations", "follow", termination, "--json", tenant=tenant)
+    events = [json.loads(line) for line in followed.stdout.splitlines()]
+    assert [e.get("event_type") for e in events[-2:]] == ["SESSION_TERMINATION_DONE", None]
+    assert events[-1]["state"] == "done"
+
+
+def test_groups_are_ended_by_id(tenant: Tenant) -> None:
+    tenant.people([login("ann")], "Sales")
+    done = command("groups", "terminate-sessions", "--id", tenant.group_id("Sales"), "--follow", tenant=tenant)
+    assert done.returncode == 0 and "people       1" in done.stdout, done.stdout + done.stderr
+
+
+def test_each_kind_of_failure_has_its_exit_code(tenant: Tenant) -> None:
+    end = ("users", "terminate-sessions", "--login")
+    ann = login("ann")
+    tenant.people([ann])
+    assert command(*end, ann, tenant=tenant, token="nonsense").returncode == 3
+    weak = tenant.developer_token(scopes=["manage_groups"])
+    refused = command(*end, ann, tenant=tenant, token=weak)
+    assert refused.returncode == 3 and "manage_managed_users" in refused.stderr, refused.stderr
+    unknown = command(*end, "ghost@example.com", tenant=tenant)
+    assert unknown.returncode == 4 and "ghost@example.com" in unknown.stderr, unknown.stderr
+    unreached = command(*end, ann, "--url", "http://127.0.0.1:1", "--token", "x")
+    assert unreached.returncode == 6 and unreached.stderr.startswith("error: could not reach"), unreached.stderr
+    assert command("users", "terminate-sessions", "--token", "x").returncode == 1
+    assert command("no-such-command").returncode == 2
+    for done in (refused, unknown, unreached):
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_box_takes_no_reason_and_cannot_be_followed(tenant: Tenant) -> None:
+    done = command("users", "terminate-sessions", "--url", "https://api.box.com", "--token", "x", "--id", "1", "--follow")
+    assert done.returncode == 1 and "need a lightsout service" in done.stderr, done.stderr
+
+
+def test_service_speaks_tls_with_its_own_certificate(make_service, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate))
+    service = make_service()
+    text = service.config.read_text()
+    tls = f'[server.tls]\ncertificate = "{certificate}"\nkey = "{key}"\n\n[database]'
+    service.config.write_text(text.replace("[database]", tls).replace("http://", "https://"))
+    service.init()
+    process = subprocess.Popen([BINARY, "serve", "--config", service.config], cwd=service.folder)
+    try:
+        trusted = ssl.create_default_context(cafile=certificate)
+        url = service.url.replace("http://", "https://")
+
+        def is_ready() -> bool:
+            try:
+                return httpx.get(f"{url}/readyz", verify=trusted, timeout=5).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        eventually(30, is_ready)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{service.url}/readyz", timeout=5)
+    finally:
+        process.terminate()
+        assert process.wait(timeout=40) == 0
+
+
+def test_log_is_one_json_object_a_line_where_asked_for(make_service) -> None:
+    service = make_service(more='[log]\nformat = "json"\n')
+    service.init().start()
+    service.stop()
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert [line["fields"]["message"] for line in lines] == ["listening", "stopping"], lines
+
+
+def test_configuration_is_checked_without_serving(make_service) -> None:
+    service = make_service()
+    assert service.run("serve", "--check-config").returncode == 0
+    service.config.write_text(service.config.read_text() + '\n[[systems]]\nname = "x"\nkind = "fax"\n')
+    wrong = service.run("serve", "--check-config")
+    assert wrong.returncode == 1 and "fax" in wrong.stderr and "redis" in wrong.stderr, wrong.stderr
+
+
+def test_secret_of_a_system_stands_in_the_environment_or_a_file(make_service, tmp_path: Path) -> None:
+    password = tmp_path / "redis-url"
+    password.write_text("redis://127.0.0.1:1/0\n")
+    system = f'\n[[systems]]\nname = "shop"\nkind = "redis"\nurl = {{ file = "{password}" }}\nuser_path = "user"\n'
+    service = make_service(more=system)
+    done = service.run("serve", "--check-config")
+    assert done.returncode == 0, done.stderr
+    service.config.write_text(service.config.read_text().replace(f'file = "{password}"', 'env = "NO_SUCH_NAME"'))
+    missing = service.run("serve", "--check-config")
+    assert missing.returncode == 1 and "NO_SUCH_NAME" in missing.stderr, missing.stderr
