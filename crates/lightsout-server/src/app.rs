@@ -34,6 +34,8 @@ pub struct System {
     pub connector: Arc<dyn Connector>,
     /// By which name the system knows a user.
     pub subject: Subject,
+    /// The one enterprise whose people sign in there; none: every enterprise's.
+    pub enterprise: Option<String>,
     /// How long an app may hold a request in flight that saves its session again.
     pub quiet_time: Duration,
     /// What is added to a cutoff, because the system's clock may be off.
@@ -58,14 +60,16 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Picks the name from what a job knows of a target.
+    /// Picks the name from what a job knows of a target. An empty name is none: it would match what
+    /// names nobody.
     pub fn of(self, target: &JobTarget) -> Option<String> {
-        match self {
+        let name = match self {
             Self::Login => target.login.clone(),
             Self::Id => Some(target.user_id.clone()),
             Self::ExternalId => target.external_id.clone(),
             Self::Alias => target.alias.clone(),
-        }
+        };
+        name.filter(|name| !name.is_empty())
     }
 }
 
@@ -119,12 +123,20 @@ impl App {
         let registry = System {
             connector: Arc::new(Registry::new(db.clone(), clock.clone())),
             subject: Subject::Id,
+            enterprise: None,
             quiet_time: Duration::ZERO,
             clock_skew: Duration::ZERO,
             timeout: Duration::from_secs(30),
         };
         systems.insert(Registry::NAME.to_owned(), registry);
         Arc::new(Self { db, clock, random, systems, settings, wake: watch::Sender::new(()) })
+    }
+
+    /// The systems that people of an enterprise sign in to.
+    pub fn systems_of(&self, enterprise_id: &str) -> impl Iterator<Item = (&String, &System)> {
+        self.systems
+            .iter()
+            .filter(move |(_, system)| system.enterprise.as_deref().is_none_or(|id| id == enterprise_id))
     }
 
     /// Tells workers and streams that a commit may concern them. They read the database to see.

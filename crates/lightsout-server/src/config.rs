@@ -176,6 +176,8 @@ struct Common {
     kind: String,
     #[serde(default)]
     subject: Subject,
+    #[serde(default)]
+    enterprise: Option<String>,
     #[serde(default = "default_quiet_time")]
     quiet_time_s: u32,
     #[serde(default = "default_clock_skew")]
@@ -201,7 +203,8 @@ enum Kind {
     Redis(RedisConfig),
 }
 
-const COMMON: [&str; 6] = ["name", "kind", "subject", "quiet_time_s", "clock_skew_s", "timeout_s"];
+const COMMON: [&str; 7] =
+    ["name", "kind", "subject", "enterprise", "quiet_time_s", "clock_skew_s", "timeout_s"];
 
 impl<'de> Deserialize<'de> for SystemConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -216,7 +219,17 @@ impl<'de> Deserialize<'de> for SystemConfig {
             return Err(D::Error::custom(why));
         }
         let kind = match common.kind.as_str() {
-            "redis" => Kind::Redis(serde_json::from_value(Value::Object(own)).map_err(D::Error::custom)?),
+            "redis" => {
+                let config: RedisConfig =
+                    serde_json::from_value(Value::Object(own)).map_err(D::Error::custom)?;
+                if config.user_index.as_ref().is_some_and(|index| !index.contains("{subject}")) {
+                    return Err(D::Error::custom(format!(
+                        "user_index of system {} holds {{subject}}",
+                        common.name
+                    )));
+                }
+                Kind::Redis(config)
+            }
             other => {
                 return Err(D::Error::custom(format!(
                     "unknown kind {other:?} of system {}; known is redis",
@@ -237,6 +250,7 @@ impl SystemConfig {
                 Kind::Redis(config) => Arc::new(Redis::new(config.clone())),
             },
             subject: self.common.subject,
+            enterprise: self.common.enterprise.clone(),
             quiet_time: seconds(self.common.quiet_time_s),
             clock_skew: seconds(self.common.clock_skew_s),
             timeout: seconds(self.common.timeout_s),

@@ -4,6 +4,7 @@
 //! transaction, and a settle that finds its lease lost writes nothing.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// How long jobs are leased. A pass that takes longer renews; what a dead worker held is due again
 /// after this time at the latest.
 const LEASE_MS: i64 = 20_000;
+/// Targets whose outcomes are written in one transaction, or one job's if those are more.
+const TARGETS_SETTLED_AT_ONCE: usize = 2_000;
 /// How often a pass renews its leases.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -38,15 +41,15 @@ async fn work(app: Arc<App>, name: String, stop: CancellationToken) {
     let mut wakes = app.wakes();
     while !stop.is_cancelled() {
         wakes.mark_unchanged();
-        let worked = match pass(&app, &name, &stop).await {
-            Ok(jobs) => jobs,
+        let wait = match pass(&app, &name, &stop).await {
+            Ok(0) => Some(idle_for(&app, &name).await),
+            Ok(_) => None,
             Err(error) => {
                 tracing::error!(system = %name, error = &error as &dyn std::error::Error, "pass failed");
-                0
+                Some(POLL)
             }
         };
-        if worked == 0 {
-            let wait = idle_for(&app, &name).await;
+        if let Some(wait) = wait {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -96,8 +99,8 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
     Ok(count)
 }
 
-/// Works the due jobs of systems that are no longer configured: nothing can be asked, so they wait,
-/// and are given up in time. Returns how many there were.
+/// Gives up the jobs of systems that are not configured here, when their time is over. Until then
+/// they wait: another node may know the system. Returns how many there were.
 pub async fn pass_over_unconfigured(app: &App) -> Result<usize, DbError> {
     let mut worked = 0;
     for (name, _) in app.db.count_open_jobs().await? {
@@ -107,7 +110,7 @@ pub async fn pass_over_unconfigured(app: &App) -> Result<usize, DbError> {
         tracing::warn!(system = %name, "jobs wait for a system that is not configured");
         let now = app.clock.now_ms();
         let mut tx = app.db.begin().await?;
-        let jobs = tx.claim_jobs(&name, now, now + LEASE_MS, 100).await?;
+        let jobs = tx.claim_expired_jobs(&name, now, now + LEASE_MS).await?;
         tx.commit().await?;
         let mut batch = load(app, &name, Subject::Id, jobs).await?;
         let missing = ConnectorError::Unreachable("no system of this name is configured".to_owned());
@@ -147,82 +150,84 @@ async fn load(app: &App, name: &str, subject_kind: Subject, jobs: Vec<JobRow>) -
     let mut open = Vec::new();
     for (job, row) in jobs.iter().enumerate() {
         for target in app.db.list_open_targets(row, name).await? {
-            let (subject, progress) = (subject_kind.of(&target), target.progress());
+            let (subject, mut progress) = (subject_kind.of(&target), target.progress());
+            if row.attempt - 1 > row.settled {
+                // The attempt before may have ended sessions until a moment ago.
+                progress.quiet_until = None;
+            }
             open.push(Open { job, target, subject, progress, changed: false });
         }
     }
     Ok(Batch { jobs, open })
 }
 
-/// Ends, and looks again where the quiet time is over. Returns why the whole pass failed, if it did.
+/// Looks where the quiet time is over, ends where it is not or something came back, and looks again
+/// where ending left no quiet time to wait for. Returns why the whole pass failed, if it did.
 async fn look(app: &App, system: &System, batch: &mut Batch) -> Option<ConnectorError> {
     for open in batch.open.iter_mut().filter(|o| o.subject.is_none()) {
         open.progress.finish(OutcomeState::NoSubject, None);
         open.changed = true;
     }
-    let skew = i64::try_from(system.clock_skew.as_millis()).unwrap_or(0);
-    let replies = match ask(system, batch, skew, |_, _| true, true).await {
+    if let Err(error) = verify(app, system, batch).await {
+        return Some(fail(batch, error));
+    }
+    let now = app.clock.now_ms();
+    let replies = match ask(system, batch, |progress| !progress.is_quiet(now), true).await {
         Ok(replies) => replies,
-        Err(error) => return Some(fail(batch, error)),
+        Err(error) => {
+            // It may have ended some already: those are not counted, and the quiet time begins anew.
+            for job in &mut batch.jobs {
+                job.cut_short = 1;
+            }
+            for open in batch.open.iter_mut().filter(|o| !o.progress.state.is_final()) {
+                open.progress.quiet_until = None;
+            }
+            return Some(fail(batch, error));
+        }
     };
-    let first: Vec<bool> = batch.jobs.iter().map(|job| job.quiet_until.is_none()).collect();
-    let ended_at = app.clock.now_ms();
-    let mut found: HashMap<usize, bool> = HashMap::new();
+    let (ended_at, quiet) = (app.clock.now_ms(), quiet_ms(system));
     for (n, reply) in replies {
         let open = &mut batch.open[n];
-        *found.entry(open.job).or_default() |= matches!(&reply, Reply::Sessions(keys) if !keys.is_empty());
-        let before = open.progress.clone();
-        open.progress.after_end(reply, first[open.job]);
-        open.changed |= before != open.progress;
-    }
-    let quiet = quiet_ms(system);
-    for (n, job) in batch.jobs.iter_mut().enumerate() {
-        // What was found starts the quiet time anew: requests may have used it until now.
-        if job.quiet_until.is_none() {
+        let job = &mut batch.jobs[open.job];
+        if open.progress.quiet_until.is_none() && job.failures == 0 {
             // Reached late, after the service itself was down: time to verify is left all the same.
             job.give_up_at = job.give_up_at.max(ended_at + app.settings.give_up_after_ms);
         }
-        if job.quiet_until.is_none() || found.get(&n).copied().unwrap_or(false) {
-            job.quiet_until = Some(ended_at + quiet);
-        }
+        let before = open.progress.clone();
+        open.progress.after_end(reply, ended_at, quiet);
+        open.changed |= before != open.progress;
     }
-    verify(app, system, batch, skew).await
+    let verified = verify(app, system, batch).await;
+    verified.err().map(|error| fail(batch, error))
 }
 
-/// Looks again for the targets of jobs whose quiet time is over.
-async fn verify(app: &App, system: &System, batch: &mut Batch, skew: i64) -> Option<ConnectorError> {
+/// Looks for the targets whose quiet time is over.
+async fn verify(app: &App, system: &System, batch: &mut Batch) -> Result<(), ConnectorError> {
     let now = app.clock.now_ms();
-    let quiet_over: Vec<bool> =
-        batch.jobs.iter().map(|job| job.quiet_until.is_some_and(|t| now >= t)).collect();
-    let wants = |job: usize, progress: &Progress| quiet_over[job] && progress.state == OutcomeState::Waiting;
-    match ask(system, batch, skew, wants, false).await {
-        Ok(replies) => {
-            for (n, reply) in replies {
-                let open = &mut batch.open[n];
-                open.progress.after_find(reply, now);
-                open.changed = true;
-                if batch.jobs[open.job].cut_short != 0 {
-                    open.progress.detail = Some(CUT_SHORT.to_owned());
-                }
-            }
-            None
+    for (n, reply) in ask(system, batch, |progress| progress.is_quiet(now), false).await? {
+        let open = &mut batch.open[n];
+        open.progress.after_find(reply, now);
+        open.changed = true;
+        if open.progress.verified_at.is_some() && batch.jobs[open.job].cut_short != 0 {
+            open.progress.detail = Some(CUT_SHORT.to_owned());
         }
-        Err(error) => Some(fail(batch, error)),
     }
+    Ok(())
 }
 
 /// Calls the connector once for the chosen open targets, each name once. Returns replies by target.
 async fn ask(
     system: &System,
     batch: &Batch,
-    skew: i64,
-    wants: impl Fn(usize, &Progress) -> bool,
+    wants: impl Fn(&Progress) -> bool,
     delete: bool,
 ) -> Result<Vec<(usize, Reply)>, ConnectorError> {
+    let skew = i64::try_from(system.clock_skew.as_millis()).unwrap_or(0);
+    let wants = |progress: &Progress| !progress.state.is_final() && wants(progress);
     let mut chosen = Vec::new();
     let mut targets = Vec::new();
     for (n, open) in batch.open.iter().enumerate() {
-        let Some(subject) = open.subject.clone().filter(|_| wants(open.job, &open.progress)) else {
+        let Some(subject) = open.subject.clone().filter(|_| wants(&open.progress)) else {
             continue;
         };
         chosen.push(n);
@@ -290,13 +295,33 @@ async fn settle(app: &App, name: &str, quiet_ms: i64, mut batch: Batch, failed: 
         jobs.push(next(app, quiet_ms, job, mine, failed, now));
         open = rest;
     }
-    let mut tries = 0;
-    loop {
-        match settle_once(app, name, &batch, &jobs, now).await {
-            Err(DbError::Conflict) if tries < 5 => tries += 1,
-            result => return result,
+    for portion in portions(&batch) {
+        let mut tries = 0;
+        loop {
+            match settle_once(app, name, &batch, &jobs, portion.clone(), now).await {
+                Err(DbError::Conflict) if tries < 5 => tries += 1,
+                result => break result?,
+            }
         }
     }
+    Ok(())
+}
+
+/// Whole jobs, some thousand targets a transaction: whoever accepts never waits long for one.
+fn portions(batch: &Batch) -> Vec<Range<usize>> {
+    let mut targets = vec![0_usize; batch.jobs.len()];
+    for open in &batch.open {
+        targets[open.job] += 1;
+    }
+    let (mut portions, mut first, mut sum) = (Vec::new(), 0, 0);
+    for (job, count) in targets.iter().enumerate() {
+        sum += count;
+        if sum >= TARGETS_SETTLED_AT_ONCE || job + 1 == targets.len() {
+            portions.push(first..job + 1);
+            (first, sum) = (job + 1, 0);
+        }
+    }
+    portions
 }
 
 /// Decides what one job does next; what is given up becomes so.
@@ -309,7 +334,7 @@ fn next(app: &App, quiet_ms: i64, job: &JobRow, open: &mut [Open], failed: bool,
     let pass = Pass {
         all_final: open.iter().all(|o| o.progress.state.is_final()),
         failures,
-        quiet_until: job.quiet_until.unwrap_or(now),
+        quiet_until: open.iter().filter_map(|o| o.progress.quiet_until).min().unwrap_or(now),
         quiet_ms,
         give_up_at: job.give_up_at,
     };
@@ -329,7 +354,7 @@ fn next(app: &App, quiet_ms: i64, job: &JobRow, open: &mut [Open], failed: bool,
         attempt: job.attempt,
         due_at,
         failures,
-        quiet_until: job.quiet_until,
+        cut_short: job.cut_short,
         give_up_at: job.give_up_at,
     }
 }
@@ -339,12 +364,14 @@ async fn settle_once(
     name: &str,
     batch: &Batch,
     jobs: &[SettledJob],
+    portion: Range<usize>,
     now: i64,
 ) -> Result<(), DbError> {
     let mut tx = app.db.begin().await?;
-    let held = tx.settle_jobs(jobs, now).await?;
-    let changed: Vec<&Open> =
-        batch.open.iter().filter(|o| o.changed && held.contains(&batch.jobs[o.job].job_id)).collect();
+    let held = tx.settle_jobs(&jobs[portion.clone()], now).await?;
+    let is_mine =
+        |o: &&Open| portion.contains(&o.job) && o.changed && held.contains(&batch.jobs[o.job].job_id);
+    let changed: Vec<&Open> = batch.open.iter().filter(is_mine).collect();
     let outcomes: Vec<SettledOutcome> = changed
         .iter()
         .map(|o| SettledOutcome {
@@ -356,7 +383,7 @@ async fn settle_once(
     tx.settle_outcomes(name, &outcomes).await?;
 
     let mut finished: HashMap<&str, i64> = HashMap::new();
-    for (row, job) in batch.jobs.iter().zip(jobs) {
+    for (row, job) in batch.jobs[portion.clone()].iter().zip(&jobs[portion]) {
         if job.due_at.is_none() && held.contains(&job.job_id) {
             *finished.entry(row.termination_id.as_str()).or_default() += 1;
         }

@@ -16,8 +16,13 @@ use crate::output::{Progress, count};
 /// Whom to speak to, and as whom.
 #[derive(Args)]
 struct Server {
-    /// The service's address, or https://api.box.com for Box itself.
-    #[arg(long, env = "LIGHTSOUT_URL", default_value = "http://127.0.0.1:8787")]
+    // Not a doc comment: help shows the address as it is typed.
+    #[arg(
+        long,
+        env = "LIGHTSOUT_URL",
+        default_value = "http://127.0.0.1:8787",
+        help = "The service's address, or https://api.box.com for Box itself"
+    )]
     url: String,
     /// A developer token.
     #[arg(long, env = "LIGHTSOUT_TOKEN", hide_env_values = true)]

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Capabilities, Connector, ConnectorError, Reply, Target, key_digest};
+use super::{Capabilities, Connector, ConnectorError, Reply, Session, Target, key_digest};
 
-/// A session: whose it is, and when it began if the system knows.
-type Session = (String, Option<i64>);
+/// A stored session: whose it is, and when it began if the system knows.
+type Stored = (String, Option<i64>);
 
 /// An in-memory system. Clones share their sessions.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Memory(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    sessions: BTreeMap<String, Session>,
+    sessions: BTreeMap<String, Stored>,
     down: bool,
     passes: u64,
 }
@@ -57,7 +57,7 @@ impl Memory {
             state.sessions.retain(|key, (subject, began_at)| {
                 let over = |t: &Target| t.subject == *subject && began_at.is_none_or(|at| at <= t.cutoff);
                 let Some(n) = targets.iter().position(over) else { return true };
-                replies[n].push(key_digest(key));
+                replies[n].push(Session { key: key_digest(key), dated: began_at.is_some() });
                 !delete
             });
             Ok(replies.into_iter().map(Reply::Sessions).collect())
@@ -67,7 +67,7 @@ impl Memory {
 
 impl Connector for Memory {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { kind: "memory", targets_per_job: 500, jobs_per_pass: 100, counts: true }
+        Capabilities { targets_per_job: 500, jobs_per_pass: 100, counts: true }
     }
 
     fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {

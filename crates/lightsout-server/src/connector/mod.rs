@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 pub use self::memory::Memory;
 pub use self::redis::{Redis, RedisConfig};
 pub use self::registry::Registry;
-pub use crate::domain::outcome::Reply;
+pub use crate::domain::outcome::{Reply, Session};
 
 /// A person whose sessions in one system are to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,6 @@ pub enum ConnectorError {
 /// What a system is able to say, for previews and reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The kind, as the configuration names it.
-    pub kind: &'static str,
     /// The number of targets that one job holds.
     pub targets_per_job: usize,
     /// The number of due jobs worked in one pass; a store without an index takes all it can get.
@@ -57,10 +55,9 @@ pub trait Connector: Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
     /// Deletes every session of the targets that is over, and replies for each target, in order,
-    /// with the keys of the sessions deleted.
+    /// with the sessions deleted.
     ///
-    /// Idempotent. A session whose begin is known to lie after the cutoff is left alone. A key is a
-    /// digest: the same session has the same key in every pass, and a key reveals no secret.
+    /// Idempotent. A session whose begin is known to lie after the cutoff is left alone.
     fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>>;
 
     /// Looks for what [`Connector::end`] would delete, and changes nothing. With a cutoff in the

@@ -5,6 +5,7 @@
 //! serves all due users. Nothing stored is ever executed.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -17,7 +18,7 @@ use tokio::sync::OnceCell;
 
 use crate::secret::Secret;
 
-use super::{Capabilities, Connector, ConnectorError, Reply, Target, key_digest};
+use super::{Capabilities, Connector, ConnectorError, Reply, Session, Target, key_digest};
 
 /// Keys asked for in one SCAN step and values read in one MGET.
 const BATCH: usize = 1_000;
@@ -51,18 +52,31 @@ fn default_prefix() -> String {
 pub struct Redis {
     config: RedisConfig,
     connection: OnceCell<ConnectionManager>,
+    /// Whether a user was ever found at the configured path.
+    path_is_right: AtomicBool,
+}
+
+/// What a pass saw, to tell an empty store from one that cannot be read.
+#[derive(Default)]
+struct Seen {
+    found: Vec<Found>,
+    /// Keys that stand in the store.
+    keys: usize,
+    /// Values that are JSON objects.
+    readable: usize,
 }
 
 /// A session found in the store.
 struct Found {
     target: usize,
-    key: String,
+    key: Vec<u8>,
+    dated: bool,
 }
 
 impl Redis {
     /// Connects at the first pass, and again whenever the connection was lost.
     pub fn new(config: RedisConfig) -> Self {
-        Self { config, connection: OnceCell::new() }
+        Self { config, connection: OnceCell::new(), path_is_right: AtomicBool::new(false) }
     }
 
     async fn connection(&self) -> Result<ConnectionManager, RedisError> {
@@ -77,56 +91,66 @@ impl Redis {
         self.connection.get_or_try_init(connect).await.cloned()
     }
 
-    async fn pass(&self, targets: &[Target], delete: bool) -> Result<Vec<Reply>, RedisError> {
-        let mut connection = self.connection().await?;
-        let found = match &self.config.user_index {
-            Some(index) => self.look_up(&mut connection, index, targets).await?,
-            None => self.scan(&mut connection, targets).await?,
-        };
+    async fn pass(&self, targets: &[Target], delete: bool) -> Result<Vec<Reply>, ConnectorError> {
+        let mut seen = self.search(targets).await.map_err(connector_error)?;
+        if seen.keys > 0 && seen.readable == 0 {
+            let why = format!("none of {} values under the prefix is a JSON object", seen.keys);
+            return Err(ConnectorError::Unexpected(why));
+        }
+        if seen.readable > 0 && !self.path_is_right.load(Ordering::Relaxed) {
+            // Sessions of nobody, or a wrong path: nothing can be said of these people.
+            return Ok(vec![Reply::Unknown; targets.len()]);
+        }
+        // SCAN may show a key twice, and several sets may hold it.
+        seen.found.sort_by(|a, b| a.key.cmp(&b.key));
+        seen.found.dedup_by(|a, b| a.key == b.key);
         if delete {
-            unlink(&mut connection, &found).await?;
+            let mut connection = self.connection().await.map_err(connector_error)?;
+            unlink(&mut connection, &seen.found).await.map_err(connector_error)?;
         }
         let mut replies = vec![Vec::new(); targets.len()];
-        for Found { target, key } in found {
-            replies[target].push(key_digest(&key));
+        for Found { target, key, dated } in seen.found {
+            replies[target].push(Session { key: key_digest(&String::from_utf8_lossy(&key)), dated });
         }
         Ok(replies.into_iter().map(Reply::Sessions).collect())
     }
 
-    /// Reads the sessions in each target's set.
+    async fn search(&self, targets: &[Target]) -> Result<Seen, RedisError> {
+        let mut connection = self.connection().await?;
+        match &self.config.user_index {
+            Some(index) => self.look_up(&mut connection, index, targets).await,
+            None => self.scan(&mut connection, targets).await,
+        }
+    }
+
+    /// Reads the sessions in each target's set. An id without a session is one that has ended.
     async fn look_up(
         &self,
         connection: &mut ConnectionManager,
         index: &str,
         targets: &[Target],
-    ) -> Result<Vec<Found>, RedisError> {
+    ) -> Result<Seen, RedisError> {
         let mut pipe = redis::pipe();
         for target in targets {
             pipe.smembers(index.replace("{subject}", &target.subject));
         }
-        let sets: Vec<Vec<String>> = pipe.query_async(connection).await?;
-        let keys: Vec<String> = sets.iter().flatten().map(|id| self.key(id)).collect();
-        let subjects = by_subject(targets);
-        let mut found = Vec::new();
+        let sets: Vec<Vec<Vec<u8>>> = pipe.query_async(connection).await?;
+        let keys: Vec<Vec<u8>> = sets.into_iter().flatten().map(|id| self.key(id)).collect();
+        let (subjects, mut seen) = (by_subject(targets), Seen::default());
         for keys in keys.chunks(BATCH) {
-            self.read(connection, keys, targets, &subjects, &mut found).await?;
+            let values = self.read(connection, keys, targets, &subjects, &mut seen).await?;
+            seen.keys += values;
         }
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        found.dedup_by(|a, b| a.key == b.key);
-        Ok(found)
+        Ok(seen)
     }
 
     /// Reads every session in the store once.
-    async fn scan(
-        &self,
-        connection: &mut ConnectionManager,
-        targets: &[Target],
-    ) -> Result<Vec<Found>, RedisError> {
-        let subjects = by_subject(targets);
+    async fn scan(&self, connection: &mut ConnectionManager, targets: &[Target]) -> Result<Seen, RedisError> {
         let pattern = format!("{}*", escape_glob(&self.config.prefix));
-        let (mut cursor, mut found) = (0_u64, Vec::new());
+        let (subjects, mut seen) = (by_subject(targets), Seen::default());
+        let mut cursor = 0_u64;
         loop {
-            let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+            let (next, keys): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
                 .arg(cursor)
                 .arg("MATCH")
                 .arg(&pattern)
@@ -134,49 +158,49 @@ impl Redis {
                 .arg(BATCH)
                 .query_async(connection)
                 .await?;
-            self.read(connection, &keys, targets, &subjects, &mut found).await?;
+            self.read(connection, &keys, targets, &subjects, &mut seen).await?;
+            seen.keys += keys.len();
             cursor = next;
             if cursor == 0 {
-                break;
+                return Ok(seen);
             }
         }
-        // SCAN may show a key twice.
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        found.dedup_by(|a, b| a.key == b.key);
-        Ok(found)
     }
 
-    /// Reads the values of some keys, and adds those that belong to a target and are over.
+    /// Reads the values of some keys, and adds those that belong to a target and are over. Returns
+    /// the number of values.
     async fn read(
         &self,
         connection: &mut ConnectionManager,
-        keys: &[String],
+        keys: &[Vec<u8>],
         targets: &[Target],
         subjects: &HashMap<&str, usize>,
-        found: &mut Vec<Found>,
-    ) -> Result<(), RedisError> {
+        seen: &mut Seen,
+    ) -> Result<usize, RedisError> {
         if keys.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let values: Vec<Option<Vec<u8>>> = connection.mget(keys).await?;
+        let count = values.iter().flatten().count();
         for (key, value) in keys.iter().zip(values) {
-            let Some(session) = value.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else { continue };
+            let parsed = value.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+            let Some(session) = parsed.filter(serde_json::Value::is_object) else { continue };
+            seen.readable += 1;
             let Some(subject) = at(&session, &self.config.user_path).and_then(text) else { continue };
+            self.path_is_right.store(true, Ordering::Relaxed);
             let Some(&target) = subjects.get(subject.as_str()) else { continue };
-            if self.began_at(&session).is_none_or(|began| began <= targets[target].cutoff) {
-                found.push(Found { target, key: key.clone() });
+            let began_at = self.began_at(&session);
+            if began_at.is_none_or(|began| began <= targets[target].cutoff) {
+                seen.found.push(Found { target, key: key.clone(), dated: began_at.is_some() });
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// A set may hold ids, or whole keys.
-    fn key(&self, id: &str) -> String {
-        if id.starts_with(&self.config.prefix) {
-            id.to_owned()
-        } else {
-            format!("{}{id}", self.config.prefix)
-        }
+    fn key(&self, id: Vec<u8>) -> Vec<u8> {
+        let prefix = self.config.prefix.as_bytes();
+        if id.starts_with(prefix) { id } else { [prefix, &id].concat() }
     }
 
     fn began_at(&self, session: &serde_json::Value) -> Option<i64> {
@@ -194,7 +218,7 @@ impl Redis {
 /// saved again is then found again by its id in the set.
 async fn unlink(connection: &mut ConnectionManager, found: &[Found]) -> Result<(), RedisError> {
     for chunk in found.chunks(BATCH) {
-        let keys: Vec<&str> = chunk.iter().map(|found| found.key.as_str()).collect();
+        let keys: Vec<&[u8]> = chunk.iter().map(|found| found.key.as_slice()).collect();
         let () = connection.unlink(keys).await?;
     }
     Ok(())
@@ -242,19 +266,18 @@ impl Connector for Redis {
         let indexed = self.config.user_index.is_some();
         // A pass without an index costs the same for all due users as for one.
         Capabilities {
-            kind: "redis",
-            targets_per_job: if indexed { 500 } else { 5_000 },
+            targets_per_job: if indexed { 500 } else { 2_000 },
             jobs_per_pass: if indexed { 4 } else { 1_000 },
             counts: true,
         }
     }
 
     fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
-        async move { self.pass(targets, true).await.map_err(connector_error) }.boxed()
+        async move { self.pass(targets, true).await }.boxed()
     }
 
     fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
-        async move { self.pass(targets, false).await.map_err(connector_error) }.boxed()
+        async move { self.pass(targets, false).await }.boxed()
     }
 }
 

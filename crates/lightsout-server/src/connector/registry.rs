@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Capabilities, Connector, ConnectorError, Reply, Target};
+use super::{Capabilities, Connector, ConnectorError, Reply, Session, Target};
 use crate::clock::Clock;
 use crate::store::{Db, DbError};
 
@@ -43,11 +43,12 @@ impl Registry {
     /// What a barrier ended and is still stored; for a preview, what lives.
     async fn look(&self, targets: &[Target]) -> Result<Vec<Reply>, DbError> {
         let users = user_ids(targets);
-        let mut found = self.db.list_ended_sessions(&users).await?;
-        if targets.iter().any(|t| t.cutoff == i64::MAX) {
-            for (user, n) in self.db.count_sessions(&users, self.clock.now_ms()).await? {
-                found.extend((0..n).map(|k| (user.clone(), k.to_string())));
-            }
+        if targets.iter().all(|t| t.cutoff < i64::MAX) {
+            return Ok(replies(targets, self.db.list_ended_sessions(&users).await?));
+        }
+        let mut found = Vec::new();
+        for (user, n) in self.db.count_sessions(&users, self.clock.now_ms()).await? {
+            found.extend((0..n).map(|k| (user.clone(), k.to_string())));
         }
         Ok(replies(targets, found))
     }
@@ -58,10 +59,10 @@ fn user_ids(targets: &[Target]) -> Vec<String> {
 }
 
 fn replies(targets: &[Target], found: Vec<(String, String)>) -> Vec<Reply> {
-    let mut by_user: HashMap<String, Vec<String>> = HashMap::new();
+    let mut by_user: HashMap<String, Vec<Session>> = HashMap::new();
     for (user, mut key) in found {
         key.truncate(16);
-        by_user.entry(user).or_default().push(key);
+        by_user.entry(user).or_default().push(Session { key, dated: true });
     }
     targets.iter().map(|t| Reply::Sessions(by_user.remove(&t.user_id).unwrap_or_default())).collect()
 }
@@ -73,7 +74,7 @@ fn unreachable(error: DbError) -> ConnectorError {
 
 impl Connector for Registry {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { kind: "registry", targets_per_job: 500, jobs_per_pass: 2, counts: true }
+        Capabilities { targets_per_job: 500, jobs_per_pass: 2, counts: true }
     }
 
     fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {

@@ -7,14 +7,24 @@ use lightsout_api::{OutcomeState, TerminationState};
 /// The fewest and the most milliseconds between two tries at a system that fails.
 pub const RETRY_DELAY_MS: (i64, i64) = (1_000, 300_000);
 
-/// What is said of an outcome where a worker died, or was stopped, between ending and writing back.
-pub const CUT_SHORT: &str = "an earlier attempt was cut short; sessions that it ended are not counted";
+/// What is said of an outcome where an attempt failed, or its worker died, before it was written back.
+pub const CUT_SHORT: &str =
+    "an earlier attempt failed or was cut short; what it may have ended is not counted";
+
+/// A session that a connector found to be over, or not known to be new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// A digest of its key: the same in every pass, and no secret.
+    pub key: String,
+    /// Whether the system shows that it is over. If not, it may be a sign-in after the cutoff.
+    pub dated: bool,
+}
 
 /// What a connector says of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The keys of the sessions that were found, and by `end` also deleted.
-    Sessions(Vec<String>),
+    /// The sessions that were found, and by `end` also deleted.
+    Sessions(Vec<Session>),
     /// Stateless sessions: dead at this time, in milliseconds since 1970, at the latest.
     EndsBy(i64),
     /// The order was taken; nothing can be asked back.
@@ -38,6 +48,8 @@ pub struct Progress {
     pub ended_again: i64,
     /// The keys ended so far; forgotten when the outcome is final.
     pub keys: Vec<String>,
+    /// When the quiet time ends; none before a pass reached the system.
+    pub quiet_until: Option<i64>,
     /// The latest end of stateless sessions.
     pub ends_by: Option<i64>,
     /// When a look after the quiet time found none.
@@ -54,6 +66,7 @@ impl Default for Progress {
             resurrected: 0,
             ended_again: 0,
             keys: Vec::new(),
+            quiet_until: None,
             ends_by: None,
             verified_at: None,
             detail: None,
@@ -62,22 +75,36 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Takes in what an end pass found and deleted. `first`: no earlier pass of this job reached
-    /// the system.
-    pub fn after_end(&mut self, reply: Reply, first: bool) {
+    /// Whether the quiet time is over, so that the next pass only looks.
+    pub fn is_quiet(&self, now: i64) -> bool {
+        self.state == OutcomeState::Waiting && self.quiet_until.is_some_and(|until| now >= until)
+    }
+
+    /// Takes in what an end pass found and deleted.
+    ///
+    /// The first pass starts the quiet time; a session that came back under its key, or one that is
+    /// surely over, starts it anew, for requests may have used it until now. A new key of an unknown
+    /// begin does not: somebody who signs in again and again holds up nothing.
+    pub fn after_end(&mut self, reply: Reply, now: i64, quiet_ms: i64) {
         self.detail = None;
+        let first = self.quiet_until.is_none();
         match reply {
-            Reply::Sessions(keys) => {
+            Reply::Sessions(sessions) => {
                 self.state = OutcomeState::Waiting;
                 let known: HashSet<String> = self.keys.iter().cloned().collect();
-                for key in keys {
-                    if known.contains(&key) {
-                        self.resurrected += 1;
-                        continue;
+                let mut anew = first;
+                for session in sessions {
+                    let came_back = known.contains(&session.key);
+                    anew |= came_back || session.dated;
+                    self.resurrected += i64::from(came_back);
+                    if !came_back {
+                        self.sessions_ended += 1;
+                        self.ended_again += i64::from(!first && !session.dated);
+                        self.keys.push(session.key);
                     }
-                    self.sessions_ended += 1;
-                    self.ended_again += i64::from(!first);
-                    self.keys.push(key);
+                }
+                if anew {
+                    self.quiet_until = Some(now + quiet_ms);
                 }
             }
             Reply::EndsBy(at) => self.finish(OutcomeState::EndsBy, Some(at)),
@@ -87,10 +114,16 @@ impl Progress {
         }
     }
 
-    /// Takes in what a look after the quiet time found. Nothing found makes the outcome final.
+    /// Takes in what a look after the quiet time found. Nothing that came back and nothing that is
+    /// surely over: the outcome is final. A new key of an unknown begin is a sign-in since, and is
+    /// spared.
     pub fn after_find(&mut self, reply: Reply, now: i64) {
         match reply {
-            Reply::Sessions(keys) if keys.is_empty() => {
+            Reply::Sessions(found) if found.iter().any(|s| s.dated || self.keys.contains(&s.key)) => {
+                // To be ended once more, and the quiet time begins anew with that.
+                self.quiet_until = self.quiet_until.map(|until| until.max(now + 1));
+            }
+            Reply::Sessions(_) => {
                 let state = if self.sessions_ended + self.resurrected > 0 {
                     OutcomeState::Ended
                 } else {
@@ -99,7 +132,6 @@ impl Progress {
                 self.finish(state, None);
                 self.verified_at = Some(now);
             }
-            Reply::Sessions(_) => self.state = OutcomeState::Waiting,
             Reply::EndsBy(at) => self.finish(OutcomeState::EndsBy, Some(at)),
             Reply::Delivered => self.finish(OutcomeState::DeliveredNotVerified, None),
             Reply::Unknown => self.finish(OutcomeState::UnknownSessions, None),
@@ -139,7 +171,7 @@ pub struct Pass {
     pub all_final: bool,
     /// Consecutive passes that failed, this one included; 0 after one that did not.
     pub failures: i64,
-    /// When the quiet time ends.
+    /// When the first of the open quiet times ends.
     pub quiet_until: i64,
     /// The length of the quiet time.
     pub quiet_ms: i64,
@@ -187,14 +219,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn keys(keys: &[&str]) -> Reply {
-        Reply::Sessions(keys.iter().map(|k| (*k).to_owned()).collect())
+        Reply::Sessions(keys.iter().map(|k| Session { key: (*k).to_owned(), dated: false }).collect())
     }
 
     #[test]
     fn same_key_again_is_resurrected_and_new_key_is_ended_again() {
         let mut progress = Progress::default();
-        progress.after_end(keys(&["a", "b"]), true);
-        progress.after_end(keys(&["b", "c"]), false);
+        progress.after_end(keys(&["a", "b"]), 0, 30);
+        progress.after_end(keys(&["b", "c"]), 10, 30);
+        assert_eq!(progress.quiet_until, Some(40), "what came back starts the quiet time anew");
         assert_eq!((progress.sessions_ended, progress.resurrected, progress.ended_again), (3, 1, 1));
         assert_eq!(progress.state, OutcomeState::Waiting);
         progress.after_find(keys(&[]), 7);
@@ -204,11 +237,33 @@ mod tests {
     #[test]
     fn only_a_look_that_found_nothing_is_verified() {
         let mut progress = Progress::default();
-        progress.after_end(keys(&["a"]), true);
+        progress.after_end(keys(&["a"]), 0, 5);
         progress.after_find(keys(&["a"]), 7);
         assert_eq!((progress.state, progress.verified_at), (OutcomeState::Waiting, None));
-        progress.after_end(Reply::Delivered, false);
+        assert!(!progress.is_quiet(7), "to be ended once more");
+        progress.after_end(Reply::Delivered, 8, 5);
         assert_eq!((progress.state, progress.verified_at), (OutcomeState::DeliveredNotVerified, None));
+    }
+
+    #[test]
+    fn new_sign_ins_do_not_hold_up_the_verdict_and_are_spared_after_the_quiet_time() {
+        let mut progress = Progress::default();
+        progress.after_end(keys(&["a"]), 0, 30);
+        progress.after_end(keys(&["b"]), 29, 30);
+        assert_eq!(progress.quiet_until, Some(30));
+        progress.after_find(keys(&["c"]), 30);
+        assert_eq!((progress.state, progress.ended_again), (OutcomeState::Ended, 1));
+    }
+
+    #[test]
+    fn what_is_surely_over_is_ended_whenever_it_is_found() {
+        let over = || Reply::Sessions(vec![Session { key: "old".to_owned(), dated: true }]);
+        let mut progress = Progress::default();
+        progress.after_end(keys(&[]), 0, 30);
+        progress.after_find(over(), 30);
+        assert!(!progress.state.is_final() && !progress.is_quiet(30));
+        progress.after_end(over(), 30, 30);
+        assert_eq!((progress.sessions_ended, progress.ended_again, progress.quiet_until), (1, 0, Some(60)));
     }
 
     proptest! {

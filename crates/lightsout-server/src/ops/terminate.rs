@@ -68,8 +68,8 @@ pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) ->
     let resolved = resolve(&mut tx, caller, request, &administered).await?;
     drop(tx);
     let ids: Vec<String> = resolved.people.iter().map(|p| p.user_id.clone()).collect();
-    let mut systems = Vec::with_capacity(app.systems.len());
-    for (name, system) in &app.systems {
+    let mut systems = Vec::new();
+    for (name, system) in app.systems_of(&caller.enterprise_id.0) {
         let people = app.db.list_targets_now(&ids, name).await?;
         let targets: Vec<Target> = people
             .iter()
@@ -108,18 +108,39 @@ pub(super) async fn end_user(
     Ok(events)
 }
 
+/// Checks that the caller may still end the sessions of everybody whom a retry would try again.
+pub(super) async fn check_retry(
+    app: &App,
+    tx: &mut Tx,
+    caller: &Caller,
+    termination_id: &str,
+) -> Result<(), Error> {
+    let administered = administered(app, caller).await?;
+    access::may_end_anyone(caller, false, false, !administered.is_empty())?;
+    if caller.needs_scope(access::MANAGE_USERS).is_err() {
+        caller.needs_scope(access::MANAGE_GROUPS)?;
+    }
+    let reach: HashSet<String> =
+        tx.list_targets_by_group(&administered).await?.into_iter().map(|p| p.user_id).collect();
+    for person in tx.list_given_up(termination_id).await? {
+        let myself = person.user_id == caller.person.user_id.0;
+        access::may_end(caller.standing, person.role(), myself, reach.contains(&person.user_id))?;
+    }
+    Ok(())
+}
+
+/// The groups whose members' accounts the caller may edit.
+async fn administered(app: &App, caller: &Caller) -> Result<Vec<String>, Error> {
+    let groups = app.db.list_administered(&caller.person.user_id.0).await?;
+    let editable = |(_, permissions): &(String, Permissions)| permissions.can_edit_accounts();
+    Ok(groups.into_iter().filter(editable).map(|(group, _)| group).collect())
+}
+
 /// Checks the request's shape and whether the caller may end anybody.
 async fn check(app: &App, caller: &Caller, request: &CreateTermination) -> Result<Administered, Error> {
     let users = !(request.user_ids.is_empty() && request.logins.is_empty());
     let groups = !request.group_ids.is_empty();
-    let administered: Vec<String> = app
-        .db
-        .list_administered(&caller.person.user_id.0)
-        .await?
-        .into_iter()
-        .filter(|(_, permissions): &(String, Permissions)| permissions.can_edit_accounts())
-        .map(|(group, _)| group)
-        .collect();
+    let administered = administered(app, caller).await?;
     access::may_end_anyone(caller, users, groups, !administered.is_empty())?;
     if !users && !groups {
         return Err(Error::invalid("name at least one user or group: user_ids, logins or group_ids"));
@@ -186,8 +207,7 @@ async fn write(
             .map(|s| (s.kind.clone(), s.value.clone(), skip_reason(s.reason).to_owned()))
             .collect(),
         systems: app
-            .systems
-            .iter()
+            .systems_of(&caller.enterprise_id.0)
             .map(|(name, system)| (name.clone(), system.connector.capabilities().targets_per_job))
             .collect(),
     };

@@ -75,8 +75,8 @@ pub async fn outcomes(
 
 /// Re-opens the outcomes that were given up, with a new horizon.
 ///
-/// Whoever may read a termination may retry it: ending these people was permitted when it was
-/// accepted, and nobody else's sessions end by it.
+/// The caller may still end the sessions of each of these people: in a store that does not show when
+/// a session began, their present ones end.
 pub async fn retry(app: &App, caller: &Caller, id: &str) -> Result<Termination, Error> {
     let row = find_row(app, caller, id).await?;
     retried!(retry_once(app, caller, &row))?;
@@ -87,6 +87,8 @@ pub async fn retry(app: &App, caller: &Caller, id: &str) -> Result<Termination, 
 async fn retry_once(app: &App, caller: &Caller, row: &TerminationRow) -> Result<(), Error> {
     let now = app.clock.now_ms();
     let mut tx = app.db.begin().await?;
+    tx.lock_termination(&row.termination_id).await?;
+    super::terminate::check_retry(app, &mut tx, caller, &row.termination_id).await?;
     let jobs = tx.reopen_termination(&row.termination_id, now, now + app.settings.give_up_after_ms).await?;
     if jobs == 0 {
         return Err(Error::Conflict {

@@ -295,7 +295,7 @@ async fn open_postgres(url: &str, connections_max: u32) -> Result<Pools, DbError
     let options = PgConnectOptions::from_str(url)
         .map_err(DbError::Other)?
         .application_name("lightsout")
-        .options([("statement_timeout", "60s"), ("lock_timeout", "10s")])
+        .options([("statement_timeout", "60s"), ("lock_timeout", "10s"), ("synchronous_commit", "on")])
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
         .max_connections(connections_max)

@@ -19,12 +19,12 @@ pub struct JobRow {
     pub last_ordinal: i64,
     /// The fencing token: settle with it.
     pub attempt: i64,
-    /// 1 where an attempt before this one was not written back: what it ended is not counted.
+    /// 1 where an attempt before this one failed or was not written back: what it ended is not counted.
     pub cut_short: i64,
+    /// The newest attempt that was written back.
+    pub settled: i64,
     /// Consecutive passes that failed.
     pub failures: i64,
-    /// When the quiet time ends; none before the first pass that reached the system.
-    pub quiet_until: Option<i64>,
     /// When trying ends.
     pub give_up_at: i64,
 }
@@ -54,6 +54,8 @@ pub struct JobTarget {
     pub ended_again: Option<i64>,
     /// The keys ended so far, as a JSON list.
     pub ended_keys: Option<String>,
+    /// When the quiet time ends; none before the first pass that reached the system.
+    pub quiet_until: Option<i64>,
 }
 
 impl JobTarget {
@@ -68,6 +70,7 @@ impl JobTarget {
                 .as_deref()
                 .and_then(|json| serde_json::from_str(json).ok())
                 .unwrap_or_default(),
+            quiet_until: self.quiet_until,
             ..Progress::default()
         }
     }
@@ -84,8 +87,8 @@ pub struct SettledJob {
     pub due_at: Option<i64>,
     /// Consecutive passes that failed.
     pub failures: i64,
-    /// When the quiet time ends.
-    pub quiet_until: Option<i64>,
+    /// Whether what this attempt or one before it ended is not counted.
+    pub cut_short: i64,
     /// When trying ends.
     pub give_up_at: i64,
 }
@@ -109,7 +112,8 @@ impl Db {
     pub async fn list_open_targets(&self, job: &JobRow, system: &str) -> Result<Vec<JobTarget>, DbError> {
         self.fetch(
             "SELECT t.termination_id, t.ordinal, t.user_id, t.login, t.external_id, a.subject AS alias,
-                    coalesce(b.cutoff, 0) AS cutoff, o.sessions_ended, o.resurrected, o.ended_again, o.ended_keys
+                    coalesce(b.cutoff, 0) AS cutoff, o.sessions_ended, o.resurrected, o.ended_again, o.ended_keys,
+                    o.quiet_until
              FROM termination_targets t
              LEFT JOIN outcomes o
                  ON o.termination_id = t.termination_id AND o.ordinal = t.ordinal AND o.system = $2
@@ -134,7 +138,8 @@ impl Db {
             "SELECT '' AS termination_id, CAST(0 AS BIGINT) AS ordinal, u.user_id, u.login, u.external_id,
                     a.subject AS alias, CAST(0 AS BIGINT) AS cutoff,
                     CAST(NULL AS BIGINT) AS sessions_ended, CAST(NULL AS BIGINT) AS resurrected,
-                    CAST(NULL AS BIGINT) AS ended_again, CAST(NULL AS TEXT) AS ended_keys
+                    CAST(NULL AS BIGINT) AS ended_again, CAST(NULL AS TEXT) AS ended_keys,
+                    CAST(NULL AS BIGINT) AS quiet_until
              FROM users u
              LEFT JOIN aliases a ON a.user_id = u.user_id AND a.system = $2
              WHERE u.user_id IN {texts $1}",
@@ -179,9 +184,30 @@ impl Tx {
                               ORDER BY due_at, job_id
                               LIMIT $4
                               {skip_locked})
-             RETURNING job_id, termination_id, first_ordinal, last_ordinal, attempt, cut_short, failures,
-                       quiet_until, give_up_at",
+             RETURNING job_id, termination_id, first_ordinal, last_ordinal, attempt, cut_short, settled,
+                       failures, give_up_at",
             args![system, now, lease_until, limit],
+        )
+        .await
+    }
+
+    /// Takes due jobs of a system whose time for trying is over, as [`Tx::claim_jobs`] does.
+    pub async fn claim_expired_jobs(
+        &mut self,
+        system: &str,
+        now: i64,
+        lease_until: i64,
+    ) -> Result<Vec<JobRow>, DbError> {
+        self.fetch(
+            "UPDATE jobs SET attempt = attempt + 1, due_at = $3
+             WHERE job_id IN (SELECT job_id FROM jobs
+                              WHERE system = $1 AND due_at <= $2 AND give_up_at <= $2 AND finished_at IS NULL
+                              ORDER BY due_at, job_id
+                              LIMIT 10
+                              {skip_locked})
+             RETURNING job_id, termination_id, first_ordinal, last_ordinal, attempt, cut_short, settled,
+                       failures, give_up_at",
+            args![system, now, lease_until],
         )
         .await
     }
@@ -198,7 +224,7 @@ impl Tx {
                     job.attempt,
                     job.due_at.unwrap_or(now),
                     job.failures,
-                    job.quiet_until,
+                    job.cut_short,
                     finished_at,
                     job.give_up_at
                 ])
@@ -208,7 +234,7 @@ impl Tx {
             .fetch(
                 "UPDATE jobs
                  SET due_at = CAST(value ->> 2 AS BIGINT), failures = CAST(value ->> 3 AS BIGINT),
-                     quiet_until = CAST(value ->> 4 AS BIGINT), finished_at = CAST(value ->> 5 AS BIGINT),
+                     cut_short = CAST(value ->> 4 AS BIGINT), finished_at = CAST(value ->> 5 AS BIGINT),
                      give_up_at = CAST(value ->> 6 AS BIGINT), settled = jobs.attempt
                  FROM {rows $1}
                  WHERE jobs.job_id = value ->> 0
@@ -242,23 +268,25 @@ impl Tx {
                     keys,
                     p.ends_by,
                     p.verified_at,
-                    p.detail
+                    p.detail,
+                    p.quiet_until
                 ])
             })
             .collect();
         self.execute(
             "INSERT INTO outcomes
                  (termination_id, ordinal, system, state, sessions_ended, resurrected, ended_again, ended_keys,
-                  ends_by, verified_at, detail)
+                  ends_by, verified_at, detail, quiet_until)
              SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), $2, value ->> 2, CAST(value ->> 3 AS BIGINT),
                     CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT), value ->> 6,
-                    CAST(value ->> 7 AS BIGINT), CAST(value ->> 8 AS BIGINT), value ->> 9
+                    CAST(value ->> 7 AS BIGINT), CAST(value ->> 8 AS BIGINT), value ->> 9, CAST(value ->> 10 AS BIGINT)
              FROM {rows $1} WHERE 1 = 1
              ON CONFLICT (termination_id, ordinal, system) DO UPDATE
              SET state = excluded.state, sessions_ended = excluded.sessions_ended,
                  resurrected = excluded.resurrected, ended_again = excluded.ended_again,
                  ended_keys = excluded.ended_keys, ends_by = excluded.ends_by,
-                 verified_at = excluded.verified_at, detail = excluded.detail",
+                 verified_at = excluded.verified_at, detail = excluded.detail,
+                 quiet_until = excluded.quiet_until",
             args![Value::from(rows), system],
         )
         .await
@@ -284,6 +312,7 @@ impl Tx {
              FROM {rows $1}
              WHERE jobs.job_id = value ->> 0
                AND jobs.attempt = CAST(value ->> 1 AS BIGINT)
+               AND jobs.settled < jobs.attempt
                AND jobs.finished_at IS NULL",
             args![Value::from(rows), until],
         )

@@ -24,25 +24,37 @@ const LEFT_OVER_MS: i64 = 600_000;
 /// How far back left-over rows are looked for.
 const LEFT_OVER_SPAN_MS: i64 = 86_400_000;
 
-/// Statements that delete a step of expired rows: `$1` is a time, `$2` the step.
-const EXPIRED: [&str; 4] = [
-    "DELETE FROM tokens WHERE token_hash IN (SELECT token_hash FROM tokens WHERE expires_at <= $1 LIMIT $2)",
-    "DELETE FROM assertions WHERE jti_hash IN (SELECT jti_hash FROM assertions WHERE expires_at <= $1 LIMIT $2)",
-    "DELETE FROM ended_sessions WHERE session_hash IN (SELECT session_hash FROM ended_sessions WHERE expires_at <= $1 LIMIT $2)",
-    "DELETE FROM sessions WHERE session_hash IN (SELECT session_hash FROM sessions WHERE expires_at <= $1 LIMIT $2)",
+/// What expires: how to find a step of it (`$1` a time, `$2` the step), and how to delete it by key.
+const EXPIRED: [(&str, &str); 4] = [
+    (
+        "SELECT token_hash FROM tokens WHERE expires_at <= $1 LIMIT $2",
+        "DELETE FROM tokens WHERE token_hash IN {texts $1}",
+    ),
+    (
+        "SELECT jti_hash FROM assertions WHERE expires_at <= $1 LIMIT $2",
+        "DELETE FROM assertions WHERE jti_hash IN {texts $1}",
+    ),
+    (
+        "SELECT session_hash FROM ended_sessions WHERE expires_at <= $1 LIMIT $2",
+        "DELETE FROM ended_sessions WHERE session_hash IN {texts $1}",
+    ),
+    (
+        "SELECT session_hash FROM sessions WHERE expires_at <= $1 LIMIT $2",
+        "DELETE FROM sessions WHERE session_hash IN {texts $1}",
+    ),
 ];
 
 impl Db {
     /// Deletes one step of everything that is past its time. True: there may be more.
     pub async fn prune(&self, retention: &Retention) -> Result<bool, DbError> {
         let mut more = false;
-        for statement in EXPIRED {
-            more |= self.prune_step(statement, retention.now).await?;
+        for (find, delete) in EXPIRED {
+            more |= self.prune_step(find, delete, retention.now).await?;
         }
         more |= self
             .prune_step(
-                "DELETE FROM idempotency_keys WHERE key_hash IN
-                     (SELECT key_hash FROM idempotency_keys WHERE created_at < $1 LIMIT $2)",
+                "SELECT key_hash FROM idempotency_keys WHERE created_at < $1 LIMIT $2",
+                "DELETE FROM idempotency_keys WHERE key_hash IN {texts $1}",
                 retention.idempotency_keys_before,
             )
             .await?;
@@ -53,11 +65,23 @@ impl Db {
         Ok(more)
     }
 
-    async fn prune_step(&self, statement: &'static str, before: i64) -> Result<bool, DbError> {
+    /// Finds outside the transaction, which may take a scan, and deletes by key in a short one.
+    async fn prune_step(
+        &self,
+        find: &'static str,
+        delete: &'static str,
+        before: i64,
+    ) -> Result<bool, DbError> {
+        let keys: Vec<(String,)> = self.fetch(find, args![before, STEP]).await?;
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        let keys: Vec<String> = keys.into_iter().map(|(key,)| key).collect();
+        let more = i64::try_from(keys.len()).is_ok_and(|n| n == STEP);
         let mut tx = self.begin().await?;
-        let deleted = tx.execute(statement, args![before, STEP]).await?;
+        tx.execute(delete, args![serde_json::Value::from(keys)]).await?;
         tx.commit().await?;
-        Ok(deleted >= STEP.unsigned_abs())
+        Ok(more)
     }
 
     /// Deletes rows that a registration committed after the clean-up of its user's termination. They
@@ -100,7 +124,8 @@ impl Db {
         let mut tx = self.begin().await?;
         let old: Option<(String,)> = tx
             .find(
-                "SELECT termination_id FROM terminations WHERE finished_at IS NOT NULL AND created_at < $1 LIMIT 1",
+                "SELECT termination_id FROM terminations
+                 WHERE finished_at IS NOT NULL AND created_at < $1 LIMIT 1 {for_update}",
                 args![before],
             )
             .await?;
@@ -122,6 +147,9 @@ impl Db {
     /// as the anchor, so the chain that is left still verifies.
     async fn prune_events(&self, before: i64) -> Result<bool, DbError> {
         let mut tx = self.begin().await?;
+        // Held to the end: two nodes never move the anchor past each other.
+        let _: Option<(i64,)> =
+            tx.find("SELECT position FROM event_head WHERE head = 1 {for_update}", args![]).await?;
         let last: Option<(i64, String)> = tx
             .find(
                 "SELECT position, chain_hash FROM events

@@ -182,8 +182,18 @@ impl Tx {
              LEFT JOIN ended_sessions e ON e.session_hash = value ->> 0
              WHERE e.session_hash IS NULL
                AND (b.cutoff IS NULL OR CAST(value ->> 3 AS BIGINT) > b.cutoff + CAST(value ->> 7 AS BIGINT))
-             ON CONFLICT (session_hash) DO NOTHING",
+             ON CONFLICT DO NOTHING",
             args![rows.clone(), now],
+        )
+        .await?;
+        // On PostgreSQL the insert may have waited for a clean-up of the same id, and not have seen
+        // the refusal that committed with it. A statement of its own sees it.
+        let hashes: Vec<&str> = sessions.iter().map(|s| s.session_hash.as_str()).collect();
+        self.execute(
+            "DELETE FROM sessions
+             WHERE session_hash IN {texts $1}
+               AND EXISTS (SELECT 1 FROM ended_sessions e WHERE e.session_hash = sessions.session_hash)",
+            args![Value::from(hashes)],
         )
         .await?;
         self.execute(

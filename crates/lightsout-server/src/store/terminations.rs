@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::store::{Db, DbError, Head, Tx};
+use crate::store::{Db, DbError, Head, TargetFacts, Tx};
 
 /// A termination to insert, its targets resolved and checked.
 #[derive(Clone, Debug)]
@@ -197,11 +197,22 @@ impl Tx {
     pub async fn insert_termination(&mut self, new: &NewTermination) -> Result<(), DbError> {
         let systems: Vec<&str> = new.systems.iter().map(|(name, _)| name.as_str()).collect();
         let jobs = jobs(new);
+        let targets: Vec<Value> = new.user_ids.iter().enumerate().map(|(n, id)| json!([n, id])).collect();
+        // Who was deleted since the look-up is no target any more.
+        let people = self
+            .execute(
+                "INSERT INTO termination_targets (termination_id, ordinal, user_id, login, external_id)
+             SELECT $2, CAST(value ->> 0 AS BIGINT), u.user_id, u.login, u.external_id
+             FROM {rows $1} JOIN users u ON u.user_id = value ->> 1",
+                args![Value::from(targets), &new.termination_id],
+            )
+            .await?;
+        let people = i64::try_from(people).expect("a list in memory");
         self.execute(
             "INSERT INTO terminations
                  (termination_id, enterprise_id, asked_by, asked_by_login, as_user, as_user_login, reason, cutoff,
-                  state, people, systems, jobs_open, created_at, give_up_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $8, $12)",
+                  state, people, systems, jobs_open, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $8)",
             args![
                 &new.termination_id,
                 &new.enterprise_id,
@@ -211,19 +222,10 @@ impl Tx {
                 new.as_user.as_ref().and_then(|(_, login)| login.clone()),
                 new.reason.clone(),
                 new.cutoff,
-                count(new.user_ids.len()),
+                people,
                 Value::from(systems),
-                count(jobs.len()),
-                new.give_up_at
+                count(jobs.len())
             ],
-        )
-        .await?;
-        let targets: Vec<Value> = new.user_ids.iter().enumerate().map(|(n, id)| json!([n, id])).collect();
-        self.execute(
-            "INSERT INTO termination_targets (termination_id, ordinal, user_id, login, external_id)
-             SELECT $2, CAST(value ->> 0 AS BIGINT), u.user_id, u.login, u.external_id
-             FROM {rows $1} JOIN users u ON u.user_id = value ->> 1",
-            args![Value::from(targets), &new.termination_id],
         )
         .await?;
         let skips: Vec<Value> = new
@@ -315,6 +317,32 @@ impl Tx {
         .map(drop)
     }
 
+    /// Holds a termination's row until the commit: no settle can finish one of its jobs meanwhile.
+    pub async fn lock_termination(&mut self, termination_id: &str) -> Result<(), DbError> {
+        let _: Option<(String,)> = self
+            .find(
+                "SELECT termination_id FROM terminations WHERE termination_id = $1 {for_update}",
+                args![termination_id],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The people, still in the directory, whom a termination gave up on in some system.
+    pub async fn list_given_up(&mut self, termination_id: &str) -> Result<Vec<TargetFacts>, DbError> {
+        self.fetch(
+            "SELECT u.user_id, u.login, u.login_folded, u.role
+             FROM termination_targets t JOIN users u ON u.user_id = t.user_id
+             WHERE t.termination_id = $1
+               AND EXISTS (SELECT 1 FROM outcomes o
+                           WHERE o.termination_id = t.termination_id
+                             AND o.ordinal = t.ordinal
+                             AND o.state = 'gave_up')",
+            args![termination_id],
+        )
+        .await
+    }
+
     /// Re-opens what a termination gave up on. Returns the number of jobs that are due again.
     pub async fn reopen_termination(
         &mut self,
@@ -325,7 +353,7 @@ impl Tx {
         let reopened = self
             .execute(
                 "UPDATE jobs
-                 SET finished_at = NULL, due_at = $2, failures = 0, quiet_until = NULL, give_up_at = $3
+                 SET finished_at = NULL, due_at = $2, failures = 0, give_up_at = $3
                  WHERE termination_id = $1
                    AND finished_at IS NOT NULL
                    AND EXISTS (SELECT 1 FROM outcomes o
@@ -337,16 +365,16 @@ impl Tx {
             )
             .await?;
         self.execute(
-            "UPDATE outcomes SET state = 'waiting' WHERE termination_id = $1 AND state = 'gave_up'",
+            "UPDATE outcomes SET state = 'waiting', quiet_until = NULL WHERE termination_id = $1 AND state = 'gave_up'",
             args![termination_id],
         )
         .await?;
         self.execute(
             "UPDATE terminations
              SET state = 'running', finished_at = NULL, head_position = NULL, head_hash = NULL,
-                 jobs_open = jobs_open + $2, give_up_at = $3
+                 jobs_open = jobs_open + $2
              WHERE termination_id = $1",
-            args![termination_id, i64::try_from(reopened).expect("few jobs"), give_up_at],
+            args![termination_id, i64::try_from(reopened).expect("few jobs")],
         )
         .await?;
         Ok(reopened)

@@ -235,6 +235,7 @@ fn system(memory: &Memory) -> System {
     System {
         connector: Arc::new(memory.clone()),
         subject: Subject::Login,
+        enterprise: None,
         quiet_time: Duration::from_millis(QUIET_MS.unsigned_abs()),
         clock_skew: Duration::from_secs(5),
         timeout: Duration::from_mins(1),

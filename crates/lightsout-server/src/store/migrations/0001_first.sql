@@ -21,6 +21,7 @@ CREATE TABLE users (
     modified_at   BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX users_by_login ON users (login_folded);
+CREATE UNIQUE INDEX users_by_external_id ON users (enterprise_id, external_id);
 CREATE INDEX users_by_enterprise ON users (enterprise_id, user_id);
 CREATE UNIQUE INDEX users_one_admin ON users (enterprise_id) WHERE role = 'admin';
 
@@ -138,7 +139,6 @@ CREATE TABLE terminations (
     systems        TEXT NOT NULL,
     jobs_open      BIGINT NOT NULL,
     created_at     BIGINT NOT NULL,
-    give_up_at     BIGINT NOT NULL,
     finished_at    BIGINT,
     head_position  BIGINT,
     head_hash      TEXT
@@ -178,7 +178,6 @@ CREATE TABLE jobs (
     settled        BIGINT NOT NULL,
     cut_short      BIGINT NOT NULL,
     failures       BIGINT NOT NULL,
-    quiet_until    BIGINT,
     give_up_at     BIGINT NOT NULL,
     finished_at    BIGINT
 );
@@ -195,6 +194,7 @@ CREATE TABLE outcomes (
     resurrected    BIGINT NOT NULL,
     ended_again    BIGINT NOT NULL,
     ended_keys     TEXT NOT NULL,
+    quiet_until    BIGINT,
     ends_by        BIGINT,
     verified_at    BIGINT,
     detail         TEXT,
