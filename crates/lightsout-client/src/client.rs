@@ -29,6 +29,8 @@ impl Client {
         let http = reqwest::Client::builder()
             .user_agent(concat!("lightsout-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
+            // Longer than a service takes for a request, and than a stream is silent.
+            .read_timeout(Duration::from_secs(75))
             .build()?;
         let base_url = base_url.trim_end_matches('/').to_owned();
         let tokens = Arc::new(Tokens::new(auth, format!("{base_url}/oauth2/token")));
@@ -99,6 +101,23 @@ impl Client {
 /// How long one call may take; a stream may take longer.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(100);
 
+/// An id as one segment of a path, whatever it holds.
+pub(crate) fn segment(id: &str) -> String {
+    // A URL has no way to name these two: they mean a folder. Escaped twice, they name nothing.
+    if id == "." || id == ".." {
+        return id.replace('.', "%252E");
+    }
+    let mut out = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
 async fn check(response: Response) -> Result<Response, Error> {
     if response.status().is_success() {
         return Ok(response);
@@ -116,4 +135,16 @@ async fn check(response: Response) -> Result<Response, Error> {
 pub(crate) async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Error> {
     let body = check(response).await?.bytes().await?;
     serde_json::from_slice(&body).map_err(Error::Decode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_never_leaves_its_segment() {
+        assert_eq!(segment("../groups/5?x="), "..%2Fgroups%2F5%3Fx%3D");
+        assert_eq!(segment(".."), "%252E%252E");
+        assert_eq!(segment("t_1f"), "t_1f");
+    }
 }

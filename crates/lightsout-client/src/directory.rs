@@ -6,7 +6,7 @@ use lightsout_api::{
 };
 use reqwest::Method;
 
-use crate::client::Client;
+use crate::client::{Client, segment};
 use crate::error::Error;
 
 impl Client {
@@ -22,17 +22,17 @@ impl Client {
 
     /// Reads a user.
     pub async fn user(&self, user_id: &str) -> Result<User, Error> {
-        self.get(&format!("/2.0/users/{user_id}"), &[]).await
+        self.get(&format!("/2.0/users/{}", segment(user_id)), &[]).await
     }
 
     /// Changes a user; `inactive` ends its sessions on a lightsout service.
     pub async fn update_user(&self, user_id: &str, change: &UpdateUser) -> Result<User, Error> {
-        self.call(Method::PUT, &format!("/2.0/users/{user_id}"), change).await
+        self.call(Method::PUT, &format!("/2.0/users/{}", segment(user_id)), change).await
     }
 
     /// Deletes a user.
     pub async fn delete_user(&self, user_id: &str) -> Result<(), Error> {
-        self.delete(&format!("/2.0/users/{user_id}")).await
+        self.delete(&format!("/2.0/users/{}", segment(user_id))).await
     }
 
     /// Lists users, a page by marker.
@@ -88,7 +88,7 @@ impl Client {
         limit: u32,
     ) -> Result<Page<GroupMembership>, Error> {
         let query = [("offset", offset.to_string()), ("limit", limit.to_string())];
-        self.get(&format!("/2.0/groups/{group_id}/memberships"), &query).await
+        self.get(&format!("/2.0/groups/{}/memberships", segment(group_id)), &query).await
     }
 
     /// Reads the admin events after a position; none: from the start, `now`: only the position.

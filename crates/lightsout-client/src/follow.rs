@@ -6,7 +6,7 @@ use std::time::Duration;
 use lightsout_api::{Event, TerminationState};
 use reqwest::{Method, Response};
 
-use crate::client::Client;
+use crate::client::{Client, segment};
 use crate::error::Error;
 
 /// How often a broken stream is opened anew without an event in between.
@@ -25,6 +25,8 @@ pub struct Follow {
     ready: VecDeque<(String, Event)>,
     /// Whether the last event given was the one that closes a termination.
     closed: bool,
+    /// Whether the stream that is open, or was last, gave an event.
+    gave: bool,
     resumes: u32,
 }
 
@@ -38,6 +40,7 @@ impl Follow {
             buffer: Vec::new(),
             ready: VecDeque::new(),
             closed: false,
+            gave: false,
             resumes: 0,
         }
     }
@@ -47,15 +50,17 @@ impl Follow {
         loop {
             if let Some((id, event)) = self.ready.pop_front() {
                 self.last_event_id = Some(id);
+                self.gave = true;
                 self.closed = event.event_type == "SESSION_TERMINATION_DONE";
                 self.resumes = 0;
                 return Ok(Some(event));
             }
             match self.fill().await {
                 Ok(true) => {}
-                // The stream ended. That is the end only after the closing event, and if the
-                // termination was not opened again: a service that restarts ends its streams, too.
-                Ok(false) if self.closed && self.is_finished().await? => return Ok(None),
+                // The stream ended. That is the end after the closing event, or where a whole stream
+                // had none to give (it was pruned), if the termination was not opened again: a
+                // service that restarts ends its streams, too.
+                Ok(false) if (self.closed || !self.gave) && self.is_finished().await? => return Ok(None),
                 Ok(false) => self.resume(None).await?,
                 Err(error) => self.resume(Some(error)).await?,
             }
@@ -70,9 +75,10 @@ impl Follow {
         self.stream = None;
         self.buffer.clear();
         self.resumes += 1;
+        let passing = |error: &Error| error.status().is_none_or(|status| status == 429 || status >= 500);
         match error {
-            Some(error @ (Error::Api(_) | Error::Decode(_))) => Err(error),
-            Some(error) if self.resumes > RESUMES_MAX => Err(error),
+            Some(error @ Error::Decode(_)) => Err(error),
+            Some(error) if self.resumes > RESUMES_MAX || !passing(&error) => Err(error),
             _ => {
                 tokio::time::sleep(RESUME_DELAY).await;
                 Ok(())
@@ -84,6 +90,7 @@ impl Follow {
     async fn fill(&mut self) -> Result<bool, Error> {
         if self.stream.is_none() {
             self.stream = Some(self.open().await?);
+            self.gave = false;
         }
         let stream = self.stream.as_mut().expect("opened above");
         let Some(chunk) = stream.chunk().await? else { return Ok(false) };
@@ -99,7 +106,7 @@ impl Follow {
     }
 
     async fn open(&self) -> Result<Response, Error> {
-        let path = format!("/v1/terminations/{}/events", self.id);
+        let path = format!("/v1/terminations/{}/events", segment(&self.id));
         self.client
             .send(Method::GET, &path, |request| match &self.last_event_id {
                 Some(id) => request.header("Last-Event-ID", id),

@@ -5,7 +5,7 @@ use lightsout_api::{
 };
 use reqwest::Method;
 
-use crate::client::Client;
+use crate::client::{Client, segment};
 use crate::error::Error;
 
 impl Client {
@@ -28,7 +28,7 @@ impl Client {
 
     /// Ends one session, named by its id in lists.
     pub async fn end_session(&self, session: &str) -> Result<(), Error> {
-        self.delete(&format!("/v1/sessions/{session}")).await
+        self.delete(&format!("/v1/sessions/{}", segment(session))).await
     }
 
     /// Asks whether a session id or a token may be used (RFC 7662).

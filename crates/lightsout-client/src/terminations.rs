@@ -3,7 +3,7 @@
 use lightsout_api::{CreateTermination, OutcomePage, Preview, Termination, TerminationPage};
 use reqwest::Method;
 
-use crate::client::{CALL_TIMEOUT, Client, read};
+use crate::client::{CALL_TIMEOUT, Client, read, segment};
 use crate::error::Error;
 use crate::follow::Follow;
 
@@ -35,7 +35,7 @@ impl Client {
 
     /// Reads a termination.
     pub async fn termination(&self, id: &str) -> Result<Termination, Error> {
-        self.get(&format!("/v1/terminations/{id}"), &[]).await
+        self.get(&format!("/v1/terminations/{}", segment(id)), &[]).await
     }
 
     /// Lists terminations, newest first.
@@ -48,12 +48,13 @@ impl Client {
     pub async fn outcomes(&self, id: &str, marker: Option<&str>) -> Result<OutcomePage, Error> {
         let mut query = vec![("limit", "1000".to_owned())];
         query.extend(marker.map(|m| ("marker", m.to_owned())));
-        self.get(&format!("/v1/terminations/{id}/outcomes"), &query).await
+        self.get(&format!("/v1/terminations/{}/outcomes", segment(id)), &query).await
     }
 
     /// Tries again what was given up.
     pub async fn retry_termination(&self, id: &str) -> Result<Termination, Error> {
-        self.call(Method::POST, &format!("/v1/terminations/{id}/retry"), &serde_json::json!({})).await
+        self.call(Method::POST, &format!("/v1/terminations/{}/retry", segment(id)), &serde_json::json!({}))
+            .await
     }
 
     /// Follows a termination's events until it is done.

@@ -23,9 +23,9 @@ impl Random {
         Self(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
     }
 
-    /// A directory id: twelve digits, as Box's ids are digits.
+    /// A directory id: fifteen digits, as Box's ids are digits.
     pub fn numeric_id(&self) -> String {
-        self.with(|rng| rng.random_range(100_000_000_000_u64..1_000_000_000_000).to_string())
+        self.with(|rng| rng.random_range(100_000_000_000_000_u64..1_000_000_000_000_000).to_string())
     }
 
     /// An id of 128 random bits behind a prefix, in hex.

@@ -20,6 +20,8 @@ use crate::random::Random;
 use crate::store::{Db, DbError, MigrateError, Retention, migrate};
 use crate::worker;
 
+/// How long a connection may take to send a request's headers, and may be idle.
+const HEADERS_WITHIN: Duration = Duration::from_mins(1);
 /// How often expired rows are deleted.
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// How often SQLite's log is folded into its file.
@@ -31,6 +33,11 @@ pub enum StartError {
     /// The database cannot be opened.
     #[error("cannot open the database; is it there, and is database.url right?")]
     Open(#[source] DbError),
+    /// There is no database to read.
+    #[error(
+        "there is no database where database.url points; is this the right configuration, and the right folder?"
+    )]
+    Missing,
     /// The schema cannot be brought up to date.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
@@ -70,6 +77,15 @@ async fn open_with(config: &Config, systems: BTreeMap<String, System>) -> Result
     let db = Db::open(url, config.database.connections_max).await.map_err(StartError::Open)?;
     migrate(&db).await?;
     Ok(App::new(db, Clock::system(), Random::from_os(), systems, config.settings()))
+}
+
+/// Opens a database that is there already, to read it: nothing is made and nothing is changed.
+pub async fn open_to_read(config: &Config) -> Result<Db, StartError> {
+    let url = config.database.url.0.expose_secret();
+    if !Db::is_there(url) {
+        return Err(StartError::Missing);
+    }
+    Db::open(url, config.database.connections_max).await.map_err(StartError::Open)
 }
 
 /// Starts the service. It accepts requests when this returns.
@@ -125,10 +141,14 @@ async fn serve(
     handle: Handle<SocketAddr>,
     web: Arc<Web>,
 ) -> std::io::Result<()> {
-    match tls {
-        Some(tls) => axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service(web)).await,
-        None => axum_server::from_tcp(listener)?.handle(handle).serve(service(web)).await,
+    if let Some(tls) = tls {
+        let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+        server.http_builder().http1().header_read_timeout(HEADERS_WITHIN);
+        return server.serve(service(web)).await;
     }
+    let mut server = axum_server::from_tcp(listener)?.handle(handle);
+    server.http_builder().http1().header_read_timeout(HEADERS_WITHIN);
+    server.serve(service(web)).await
 }
 
 impl Running {

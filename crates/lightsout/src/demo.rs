@@ -58,7 +58,7 @@ struct Held {
 impl Demo {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
-        let file = self.dir.join("lightsout.toml");
+        let file = self.dir.join("demo.toml");
         let database = self.dir.join(format!("demo-{}.db", std::process::id()));
         for old in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{old}", database.display()));

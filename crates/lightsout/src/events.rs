@@ -34,10 +34,18 @@ impl Events {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let Command::Verify { file, expect, json } = self.command;
         let expect = expect.as_deref().map(parse).transpose()?;
-        let app = server::open(&Config::load(&file.config)?).await?;
-        let verified = app.db.verify_events(expect).await?;
-        app.db.close().await;
+        let db = server::open_to_read(&Config::load(&file.config)?).await?;
+        let verified = db.verify_events(expect).await?;
+        db.close().await;
         Ok(match verified {
+            Ok(head) if head.position == 0 => {
+                let facts = json!({"intact": false, "position": 0, "why": "the log is empty"});
+                println!(
+                    "{}",
+                    if json { facts.to_string() } else { "nothing to prove: the log is empty".to_owned() }
+                );
+                ExitCode::from(crate::exit::NOT_VERIFIED)
+            }
             Ok(head) => {
                 let facts = json!({"intact": true, "position": head.position, "hash": head.chain_hash});
                 let text =

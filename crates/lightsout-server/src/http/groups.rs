@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lightsout_api::{CreateGroup, UpdateGroup};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::{JsonBody, Paging, Query, select};
+use super::request::{JsonBody, Paging, PathId, Query, select};
 use crate::clock::timestamp_seconds;
 use crate::ops::groups;
 use crate::store::GroupRow;
@@ -47,7 +47,7 @@ pub(super) async fn create(
 pub(super) async fn read(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let row = groups::find(&web.app, &caller, &id).await?;
@@ -57,7 +57,7 @@ pub(super) async fn read(
 pub(super) async fn update(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     query: Query,
     JsonBody(body): JsonBody<UpdateGroup>,
 ) -> Result<Json<Value>, Failure> {
@@ -68,7 +68,7 @@ pub(super) async fn update(
 pub(super) async fn delete(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<StatusCode, Failure> {
     groups::delete(&web.app, &caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lightsout_api::{CreateGroupMembership, UpdateGroupMembership};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::{JsonBody, Paging, Query, select};
+use super::request::{JsonBody, Paging, PathId, Query, select};
 use crate::clock::timestamp_seconds;
 use crate::ops::memberships;
 use crate::store::MembershipRow;
@@ -22,7 +22,7 @@ const DEFAULT: [&str; 5] = ["user", "group", "role", "created_at", "modified_at"
 pub(super) async fn list_of_group(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let paging = Paging::by_offset(&query)?;
@@ -34,7 +34,7 @@ pub(super) async fn list_of_group(
 pub(super) async fn list_of_user(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let paging = Paging::by_offset(&query)?;
@@ -56,7 +56,7 @@ pub(super) async fn create(
 pub(super) async fn read(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let row = memberships::find(&web.app, &caller, &id).await?;
@@ -66,7 +66,7 @@ pub(super) async fn read(
 pub(super) async fn update(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     query: Query,
     JsonBody(body): JsonBody<UpdateGroupMembership>,
 ) -> Result<Json<Value>, Failure> {
@@ -77,7 +77,7 @@ pub(super) async fn update(
 pub(super) async fn delete(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<StatusCode, Failure> {
     memberships::delete(&web.app, &caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -101,6 +101,18 @@ fn holds_nul(value: &Value) -> bool {
     }
 }
 
+/// The id in a path. One that is not UTF-8 names nothing.
+pub(super) struct PathId(pub(super) String);
+
+impl FromRequestParts<Arc<Web>> for PathId {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Failure> {
+        let id = axum::extract::Path::<String>::from_request_parts(parts, web).await;
+        id.map(|id| Self(id.0)).map_err(|_| Failure::bad_request("the id in the path is not UTF-8"))
+    }
+}
+
 /// The query of a request: a parameter that stands twice is refused, unknown ones are ignored.
 pub(super) struct Query(Vec<(String, String)>);
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lightsout_api::{Problem, RegisterSessions, RegisteredSessions, SessionPage};
 
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::{JsonBody, Query};
+use super::request::{JsonBody, PathId, Query};
 use crate::ops::sessions;
 
 /// Registers sessions: all of them, or none if an entry is wrong.
@@ -59,7 +59,7 @@ pub(super) async fn list(
 pub(super) async fn end(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<StatusCode, Failure> {
     sessions::end(&web.app, &caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lightsout_api::{
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::{JsonBody, Query};
+use super::request::{JsonBody, PathId, Query};
 use super::sse;
 use crate::ops::{terminate, terminations};
 
@@ -65,7 +65,7 @@ pub(super) async fn create(
 ///
 /// Whoever may read the admin events sees all of the enterprise, others their own.
 #[utoipa::path(get, path = "/v1/terminations", tag = "terminations",
-    params(("limit" = Option<i64>, Query, minimum = 1, maximum = 1000), ("marker" = Option<String>, Query)),
+    params(("limit" = Option<i64>, Query, minimum = 1, maximum = 100), ("marker" = Option<String>, Query)),
     responses(
         (status = 200, description = "A page", body = TerminationPage),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -75,7 +75,7 @@ pub(super) async fn list(
     Authed(caller): Authed,
     query: Query,
 ) -> Result<Json<TerminationPage>, Failure> {
-    let limit = query.number("limit", 100, 1, 1_000)?;
+    let limit = query.number("limit", 100, 1, 100)?;
     Ok(Json(terminations::list(&web.app, &caller, query.text("marker"), limit).await?))
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn list(
 pub(super) async fn read(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<Json<Termination>, Failure> {
     Ok(Json(terminations::find(&web.app, &caller, &id).await?))
 }
@@ -105,7 +105,7 @@ pub(super) async fn read(
 pub(super) async fn outcomes(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     query: Query,
 ) -> Result<Json<OutcomePage>, Failure> {
     let limit = query.number("limit", 100, 1, 1_000)?;
@@ -128,7 +128,7 @@ pub(super) async fn outcomes(
 pub(super) async fn events(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let after = match headers.get("last-event-id").map(|value| value.to_str().ok()?.parse::<i64>().ok()) {
@@ -150,7 +150,7 @@ pub(super) async fn events(
 pub(super) async fn retry(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
-    Path(id): Path<String>,
+    PathId(id): PathId,
 ) -> Result<(StatusCode, Json<Termination>), Failure> {
     Ok((StatusCode::ACCEPTED, Json(terminations::retry(&web.app, &caller, &id).await?)))
 }

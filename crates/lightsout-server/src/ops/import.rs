@@ -180,6 +180,9 @@ impl Person {
             if !app.systems.contains_key(system.trim()) {
                 return Err(format!("no system is named {:?} in the configuration", system.trim()));
             }
+            if subject.trim().is_empty() {
+                return Err(format!("the alias for {} is empty", system.trim()));
+            }
             aliases.insert(system.trim().to_owned(), subject.trim().to_owned());
         }
         let external_id = Some(line.external_id.clone()).filter(|id| !id.is_empty());
@@ -197,6 +200,12 @@ async fn person(
     events: &mut Vec<NewEvent>,
 ) -> Result<Result<UserRow, String>, Error> {
     let now = app.clock.now_ms();
+    if let Some(external_id) = &person.external_id
+        && let Some(login) = tx.find_login_of_external_id(enterprise_id, external_id).await?
+        && fold(&login) != fold(&person.login)
+    {
+        return Ok(Err(format!("external_id {external_id} belongs to {login}")));
+    }
     let Some(stored) = tx.find_user_by_login(&person.login).await? else {
         let user = UserRow {
             user_id: app.random.numeric_id(),

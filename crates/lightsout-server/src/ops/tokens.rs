@@ -168,7 +168,15 @@ async fn subject_user(app: &App, row: &AppRow, subject: Subject) -> Result<Strin
         Subject::User(id) => {
             let user: Option<UserRow> = app.db.find_user(&row.enterprise_id, &id).await?;
             let user = user.filter(|u| u.status() != UserStatus::Inactive && u.service_of.is_none());
-            Ok(user.ok_or(denied)?.user_id)
+            let user = user.ok_or(denied)?;
+            // An admin's token would reach whom the app itself may not.
+            if user.role() != Role::User && row.may_end_admins_at.is_none() {
+                return Err(Error::OAuth {
+                    error: "unauthorized_client",
+                    description: "This app may not ask for tokens of admins and coadmins",
+                });
+            }
+            Ok(user.user_id)
         }
     }
 }

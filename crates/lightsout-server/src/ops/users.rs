@@ -58,7 +58,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateUser) -> Result<U
         name,
         role: role.as_str().to_owned(),
         status: status_word(request.status.unwrap_or(UserStatus::Active)),
-        external_id: request.external_app_user_id,
+        external_id: request.external_app_user_id.filter(|id| !id.is_empty()),
         service_of: None,
         profile: json!(request.other).to_string(),
         created_at: now,
@@ -121,7 +121,7 @@ async fn update_once(
         user.status = status_word(status);
     }
     if let Some(external_id) = &request.external_app_user_id {
-        user.external_id = Some(external_id.clone());
+        user.external_id = Some(external_id.clone()).filter(|id| !id.is_empty());
     }
     let mut profile = user.profile();
     profile.extend(request.other.clone());
@@ -194,7 +194,7 @@ fn login_taken(error: DbError) -> Error {
     match error {
         DbError::Duplicate => Error::Conflict {
             code: "user_login_already_used",
-            message: "a user with this login exists already".to_owned(),
+            message: "a user with this login, or with this external_app_user_id, exists already".to_owned(),
         },
         error => error.into(),
     }

@@ -157,6 +157,14 @@ impl Db {
         Ok(Self { pools })
     }
 
+    /// Whether there is a database at `url`; for PostgreSQL, opening it tells.
+    pub fn is_there(url: &str) -> bool {
+        match SqliteConnectOptions::from_str(url) {
+            Ok(options) if url.starts_with("sqlite") => options.get_filename().exists(),
+            _ => true,
+        }
+    }
+
     /// Closes every connection, so that SQLite folds its log into the file.
     pub async fn close(&self) {
         match &self.pools {

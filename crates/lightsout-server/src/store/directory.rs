@@ -111,26 +111,6 @@ impl GroupRow {
     }
 }
 
-/// A person as a termination sees them.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct TargetFacts {
-    /// The id.
-    pub user_id: String,
-    /// The login.
-    pub login: Option<String>,
-    /// The login as it is compared.
-    pub login_folded: Option<String>,
-    /// The role, in the wire's words.
-    pub role: String,
-}
-
-impl TargetFacts {
-    /// The role as a type.
-    pub fn role(&self) -> Role {
-        role(&self.role)
-    }
-}
-
 impl Db {
     /// Finds a tenant.
     pub async fn find_enterprise(&self, enterprise_id: &str) -> Result<Option<EnterpriseRow>, DbError> {
@@ -392,73 +372,24 @@ impl Tx {
         self.execute("DELETE FROM groups WHERE group_id = $1", args![group_id]).await.map(drop)
     }
 
-    /// The people of a tenant among these ids.
-    pub async fn list_targets_by_id(
-        &mut self,
-        enterprise_id: &str,
-        ids: &[String],
-    ) -> Result<Vec<TargetFacts>, DbError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.fetch(
-            "SELECT user_id, login, login_folded, role FROM users
-             WHERE user_id IN {texts $1} AND enterprise_id = $2",
-            args![Value::from(ids), enterprise_id],
-        )
-        .await
-    }
-
-    /// The people of a tenant among these logins, folded.
-    pub async fn list_targets_by_login(
-        &mut self,
-        enterprise_id: &str,
-        logins: &[String],
-    ) -> Result<Vec<TargetFacts>, DbError> {
-        if logins.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.fetch(
-            "SELECT user_id, login, login_folded, role FROM users
-             WHERE login_folded IN {texts $1} AND enterprise_id = $2",
-            args![Value::from(logins), enterprise_id],
-        )
-        .await
-    }
-
-    /// The groups of a tenant among these ids.
-    pub async fn list_group_ids(
-        &mut self,
-        enterprise_id: &str,
-        ids: &[String],
-    ) -> Result<Vec<(String,)>, DbError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.fetch(
-            "SELECT group_id FROM groups WHERE group_id IN {texts $1} AND enterprise_id = $2",
-            args![Value::from(ids), enterprise_id],
-        )
-        .await
-    }
-
-    /// The members of these groups, each once for every group that holds them.
-    pub async fn list_targets_by_group(&mut self, group_ids: &[String]) -> Result<Vec<TargetFacts>, DbError> {
-        if group_ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.fetch(
-            "SELECT u.user_id, u.login, u.login_folded, u.role
-             FROM memberships m JOIN users u ON u.user_id = m.user_id
-             WHERE m.group_id IN {texts $1}",
-            args![Value::from(group_ids)],
-        )
-        .await
-    }
-
     /// Finds a user by login, in any case.
     pub async fn find_user_by_login(&mut self, login: &str) -> Result<Option<UserRow>, DbError> {
         self.find("SELECT * FROM users WHERE login_folded = $1", args![fold(login)]).await
+    }
+
+    /// The login of the user with this id in an outside system; empty for one without a login.
+    pub async fn find_login_of_external_id(
+        &mut self,
+        enterprise_id: &str,
+        external_id: &str,
+    ) -> Result<Option<String>, DbError> {
+        let row: Option<(String,)> = self
+            .find(
+                "SELECT coalesce(login, '') FROM users WHERE enterprise_id = $1 AND external_id = $2",
+                args![enterprise_id, external_id],
+            )
+            .await?;
+        Ok(row.map(|(login,)| login))
     }
 
     /// Finds the id of a group by name, in any case.

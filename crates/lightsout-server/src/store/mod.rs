@@ -9,15 +9,17 @@ mod memberships;
 mod migrate;
 mod retention;
 mod sessions;
+mod targets;
 mod terminations;
 
 pub use apps::{AppKeyRow, AppRow, TokenFacts, TokenRow};
 pub use db::{Db, DbError, Row, Tx, Value};
-pub use directory::{EnterpriseRow, GroupRow, TargetFacts, UserFilter, UserRow};
+pub use directory::{EnterpriseRow, GroupRow, UserFilter, UserRow};
 pub use events::{BrokenLink, EventFilter, EventRow, Head, NewEvent};
 pub use jobs::{JobRow, JobTarget, Settled, SettledJob, SettledOutcome};
 pub use memberships::MembershipRow;
 pub use migrate::{MigrateError, migrate};
 pub use retention::Retention;
 pub use sessions::{NewSession, SessionFacts, SessionRow};
+pub use targets::TargetFacts;
 pub use terminations::{NewTermination, OutcomeRow, TerminationRow};
