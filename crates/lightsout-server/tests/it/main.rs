@@ -9,6 +9,7 @@ mod connectors;
 mod directory;
 mod harness;
 mod openapi;
+mod overlap;
 mod registry;
 mod retention;
 mod routes;
