@@ -14,7 +14,7 @@ def credentials(way: str, tenant: Tenant, key_pair) -> dict:
     """What `node/client.js` needs to sign in one of the ways of Box's SDKs."""
     if way == "developer token":
         return {"url": tenant.service.url, "token": tenant.developer_token()}
-    app = tenant.app("--user-tokens", "--box-audience")
+    app = tenant.app("--user-tokens", "--may-end-admins", "--box-audience")
     given: dict = {"url": tenant.service.url}
     if way.startswith("ccg"):
         given["ccg"] = {

@@ -26,7 +26,7 @@ def connect(way: str, tenant: Tenant, key_pair: tuple[str, str, Path]) -> BoxCli
     """A client that signs in one of the ways of Box's SDKs."""
     if way == "developer token":
         return tenant.box()
-    app = tenant.app("--user-tokens", "--box-audience")
+    app = tenant.app("--user-tokens", "--may-end-admins", "--box-audience")
     if way.startswith("ccg"):
         config = CCGConfig(app.client_id, app.client_secret, enterprise_id=tenant.enterprise_id)
         auth = BoxCCGAuth(config)
@@ -292,7 +292,7 @@ def test_tokens_of_an_ended_user_die_too(tenant: Tenant) -> None:
 def test_client_credentials_are_renewed_after_the_end(tenant: Tenant) -> None:
     admin = tenant.box()
     cora = admin.users.create_user("Cora", login=login("cora"), role=CreateUserRole.COADMIN)
-    app = tenant.app("--user-tokens")
+    app = tenant.app("--user-tokens", "--may-end-admins")
     config = CCGConfig(app.client_id, app.client_secret, user_id=cora.id)
     as_cora = tenant.box(BoxCCGAuth(config))
     assert as_cora.users.get_user_me().id == cora.id

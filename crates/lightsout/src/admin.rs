@@ -58,7 +58,7 @@ enum Command {
         /// Lets it end the sessions of admins and coadmins, too.
         #[arg(long)]
         may_end_admins: bool,
-        /// Lets it ask for users' tokens.
+        /// Lets it ask for users' tokens; those of admins and coadmins with --may-end-admins only.
         #[arg(long)]
         user_tokens: bool,
         /// Takes assertions that are addressed to Box, as Box's own SDKs write them.
@@ -86,6 +86,11 @@ enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=525_600))]
         minutes: u32,
     },
+    /// Ends every registered session and every token of everybody: after a restore from a backup.
+    ///
+    /// What was ended after the backup was made would otherwise live again. Sessions in other
+    /// systems are not touched.
+    RaiseGenerations,
     /// Imports people, groups and memberships from CSV; repeating it changes nothing.
     ///
     /// The first line names the columns: login, and name, role (user, coadmin), groups (names,
@@ -146,6 +151,13 @@ impl Admin {
                 (
                     json!({"access_token": token}),
                     format!("access_token  {token}\n\nIt is shown this once, and lives {minutes} minutes."),
+                )
+            }
+            Command::RaiseGenerations => {
+                let people = admin::raise_generations(&app).await?;
+                (
+                    json!({"people": people}),
+                    format!("every registered session and token of {people} people is over"),
                 )
             }
             Command::Import { enterprise, file } => {

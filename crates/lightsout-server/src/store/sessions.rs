@@ -269,6 +269,19 @@ impl Tx {
         .map(drop)
     }
 
+    /// Raises the generation of everybody, and returns how many people that were.
+    pub async fn raise_all_barriers(&mut self, cutoff: i64) -> Result<u64, DbError> {
+        self.execute(
+            "INSERT INTO barriers (user_id, generation, cutoff)
+             SELECT user_id, 1, $1 FROM users WHERE 1 = 1 ORDER BY user_id
+             ON CONFLICT (user_id) DO UPDATE
+             SET generation = barriers.generation + 1,
+                 cutoff = CASE WHEN excluded.cutoff > barriers.cutoff THEN excluded.cutoff ELSE barriers.cutoff END",
+            args![cutoff],
+        )
+        .await
+    }
+
     /// Raises the generation of every target of a termination, and its cutoff to at least `cutoff`.
     pub async fn raise_barriers(&mut self, termination_id: &str, cutoff: i64) -> Result<(), DbError> {
         self.execute(

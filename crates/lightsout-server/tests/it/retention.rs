@@ -101,3 +101,21 @@ both! {
         assert_eq!(rows(h, "SELECT count(*) FROM ended_sessions WHERE session_hash = 'late'").await, 1);
     }
 }
+
+both! {
+    async fn restored_database_brings_nothing_back_to_life_once_generations_are_raised(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let session = h.sign_in(&ann).await;
+        let token = h.token_of("ada@acme.example", "").await;
+        h.advance(1);
+        let people = lightsout_server::ops::admin::raise_generations(&h.app).await.expect("raised");
+        assert!(people >= 2);
+        // The app's own token died, too; its client fetches another.
+        assert!(!h.is_active(&session).await);
+        let me = reqwest::Client::new().get(h.url("/2.0/users/me")).bearer_auth(token).send().await.expect("sent");
+        assert_eq!(me.status(), 401);
+        h.advance(1);
+        let again = h.sign_in(&ann).await;
+        assert!(h.is_active(&again).await);
+    }
+}
