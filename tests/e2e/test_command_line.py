@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
+import sqlite3
 import ssl
 import subprocess
 from pathlib import Path
@@ -58,7 +60,7 @@ def test_users_are_ended_and_followed_to_the_verdict(tenant: Tenant) -> None:
     ann, bob = login("ann"), login("bob")
     people = tenant.people([ann, bob])
     dry = command("users", "terminate-sessions", "--login", ann, "--dry-run", tenant=tenant)
-    assert dry.returncode == 0 and "would end    1 people" in dry.stdout, dry.stdout + dry.stderr
+    assert dry.returncode == 0 and "would end    1 person;" in dry.stdout, dry.stdout + dry.stderr
     assert tenant.termination_ids() == []
 
     done = command("users", "terminate-sessions", "--login", ann.upper(), "--id", people[bob], "--reason", "drill",
@@ -92,8 +94,8 @@ def test_each_kind_of_failure_has_its_exit_code(tenant: Tenant) -> None:
     unknown = command(*end, "ghost@example.com", tenant=tenant)
     assert unknown.returncode == 4 and "ghost@example.com" in unknown.stderr, unknown.stderr
     unreached = command(*end, ann, "--url", "http://127.0.0.1:1", "--token", "x")
-    assert unreached.returncode == 6 and unreached.stderr.startswith("error: could not reach"), unreached.stderr
-    assert command("users", "terminate-sessions", "--token", "x").returncode == 1
+    assert unreached.returncode == 6 and unreached.stderr.startswith("error: could not reach http://127.0.0.1:1"), unreached.stderr
+    assert command("users", "terminate-sessions", "--token", "x").returncode == 2
     assert command("no-such-command").returncode == 2
     for done in (refused, unknown, unreached):
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -101,7 +103,7 @@ def test_each_kind_of_failure_has_its_exit_code(tenant: Tenant) -> None:
 
 def test_box_takes_no_reason_and_cannot_be_followed(tenant: Tenant) -> None:
     done = command("users", "terminate-sessions", "--url", "https://api.box.com", "--token", "x", "--id", "1", "--follow")
-    assert done.returncode == 1 and "need a lightsout service" in done.stderr, done.stderr
+    assert done.returncode == 2 and "need a lightsout service" in done.stderr, done.stderr
 
 
 def test_service_speaks_tls_with_its_own_certificate(make_service, tmp_path: Path) -> None:
@@ -158,3 +160,81 @@ def test_secret_of_a_system_stands_in_the_environment_or_a_file(make_service, tm
     service.config.write_text(service.config.read_text().replace(f'file = "{password}"', 'env = "NO_SUCH_NAME"'))
     missing = service.run("serve", "--check-config")
     assert missing.returncode == 1 and "NO_SUCH_NAME" in missing.stderr, missing.stderr
+
+
+def test_somebody_who_was_left_out_is_told_and_has_its_exit_code(tenant: Tenant) -> None:
+    done = command("users", "terminate-sessions", "--login", "ghost@example.com", "--skip-unknown", "--follow", tenant=tenant)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "nobody was ended, 1 left out" in done.stdout and "ghost@example.com: not known here" in done.stdout
+
+
+def test_ending_oneself_says_that_it_was_accepted(tenant: Tenant) -> None:
+    done = command("users", "terminate-sessions", "--login", tenant.admin_login, "--follow", tenant=tenant)
+    (termination,) = tenant.termination_ids()
+    assert done.returncode == 1 and f"{termination} was accepted" in done.stderr, done.stdout + done.stderr
+
+
+def test_interrupted_follower_says_how_to_go_on(make_service) -> None:
+    system = '\n[[systems]]\nname = "shop"\nkind = "redis"\nurl = "redis://127.0.0.1:1/0"\nuser_path = "user"\n'
+    service = make_service(more=system).init().start()
+    tenant = service.tenant()
+    ann = login("ann")
+    tenant.people([ann])
+    env = dict(os.environ) | {"LIGHTSOUT_URL": service.url, "LIGHTSOUT_TOKEN": tenant.developer_token()}
+    arguments = [BINARY, "users", "terminate-sessions", "--login", ann, "--follow"]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as follower:
+        assert follower.stderr and "accepted     t_" in follower.stderr.readline()
+        assert "shop does not answer" in follower.stderr.readline()
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(timeout=30) == 130
+        assert "lightsout terminations follow t_" in follower.stderr.read()
+    (termination,) = tenant.termination_ids()
+    shown = command("terminations", "show", termination, tenant=tenant)
+    assert f"{ann}: unreachable: " in shown.stdout, shown.stdout
+
+
+def test_reader_who_stops_early_ends_the_command_quietly(tenant: Tenant) -> None:
+    tenant.people([login("ann")], "Sales")
+    for _ in range(3):
+        command("groups", "terminate-sessions", "--id", tenant.group_id("Sales"), tenant=tenant)
+    env = dict(os.environ) | {"LIGHTSOUT_URL": tenant.service.url, "LIGHTSOUT_TOKEN": tenant.developer_token()}
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {BINARY} terminations list | true"], env=env,
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize("expect", ["3:abcd", "0:" + 64 * "a", "abc", "1:" + 64 * "x"])
+def test_expectation_that_proves_nothing_is_wrong_usage(expect: str, make_service) -> None:
+    service = make_service().init()
+    service.tenant()
+    done = service.run("events", "verify", "--expect", expect)
+    assert done.returncode == 2 and "POSITION:HASH" in done.stderr, done.stdout + done.stderr
+
+
+def test_verify_makes_no_database_and_names_a_missing_head(make_service) -> None:
+    service = make_service()
+    missing = service.run("events", "verify")
+    assert missing.returncode == 1 and "there is no database" in missing.stderr, missing.stderr
+    service.init()
+    assert service.run("events", "verify").returncode == 7
+    service.tenant()
+    assert service.run("events", "verify").returncode == 0
+    with sqlite3.connect(service.database.removeprefix("sqlite:")) as connection:
+        connection.execute("DELETE FROM event_head")
+    headless = service.run("events", "verify")
+    assert headless.returncode == 7 and "head of the log is missing" in headless.stdout, headless.stdout
+
+
+def test_demo_takes_nothing_from_the_environment(tmp_path: Path) -> None:
+    other = tmp_path / "production.db"
+    env = dict(os.environ) | {"LIGHTSOUT__DATABASE__URL": f"sqlite:{other}"}
+    done = subprocess.run([BINARY, "demo"], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=env)
+    assert done.returncode == 0 and not other.exists(), done.stderr
+
+
+@pytest.mark.parametrize("wrong", ['url = "rediss://h"\nuser_path = "u"', 'url = "http://h"\nuser_path = "u"',
+                                   'url = "redis://h"\nuser_path = ""'])
+def test_system_that_cannot_work_is_refused_at_the_check(wrong: str, make_service) -> None:
+    service = make_service(more=f'\n[[systems]]\nname = "shop"\nkind = "redis"\n{wrong}\n')
+    done = service.run("serve", "--check-config")
+    assert done.returncode == 1 and "system shop" in done.stderr, done.stdout + done.stderr

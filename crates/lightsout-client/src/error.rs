@@ -10,8 +10,14 @@ pub enum Error {
     #[error(transparent)]
     Api(Box<ApiError>),
     /// The server could not be reached, or the connection broke.
-    #[error("could not reach the server")]
-    Transport(#[source] reqwest::Error),
+    #[error("could not reach {address}")]
+    Transport {
+        /// The server's address, without a path.
+        address: String,
+        /// Why.
+        #[source]
+        source: Box<reqwest::Error>,
+    },
     /// The server's answer has another shape than it should.
     #[error("the server's answer could not be read")]
     Decode(#[source] serde_json::Error),
@@ -25,7 +31,8 @@ impl From<ApiError> for Error {
 
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
-        Self::Transport(error.without_url())
+        let address = error.url().map_or("the server".to_owned(), |url| url.origin().ascii_serialization());
+        Self::Transport { address, source: Box::new(error.without_url()) }
     }
 }
 
@@ -34,7 +41,7 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Api(error) => Some(error.status),
-            Self::Transport(_) | Self::Decode(_) => None,
+            Self::Transport { .. } | Self::Decode(_) => None,
         }
     }
 }

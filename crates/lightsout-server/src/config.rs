@@ -228,6 +228,9 @@ impl<'de> Deserialize<'de> for SystemConfig {
                         common.name
                     )));
                 }
+                if let Err(why) = Redis::check(&config) {
+                    return Err(D::Error::custom(format!("system {}: {why}", common.name)));
+                }
                 Kind::Redis(config)
             }
             other => {
@@ -277,9 +280,20 @@ impl Config {
             .prefix_separator("__")
             .separator("__")
             .try_parsing(true);
-        let config: Self = config::Config::builder()
-            .add_source(config::File::from_str(text, config::FileFormat::Toml))
-            .add_source(environment)
+        Self::read(Self::builder(text).add_source(environment))
+    }
+
+    /// Reads a text alone: nothing in the environment changes it.
+    pub fn parse_alone(text: &str) -> Result<Self, ConfigError> {
+        Self::read(Self::builder(text))
+    }
+
+    fn builder(text: &str) -> config::ConfigBuilder<config::builder::DefaultState> {
+        config::Config::builder().add_source(config::File::from_str(text, config::FileFormat::Toml))
+    }
+
+    fn read(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Self, ConfigError> {
+        let config: Self = builder
             .build()
             .and_then(config::Config::try_deserialize)
             .map_err(|e| ConfigError(explain(&e.to_string())))?;
@@ -294,6 +308,21 @@ impl Config {
                 "server.listen {} is not a loopback address: tokens would cross the network in clear; set [server.tls], or behind_proxy = true if a proxy in front speaks TLS",
                 server.listen
             )));
+        }
+        let lives = &self.lives;
+        let zeros = [
+            ("server.request_timeout_s", server.request_timeout_s),
+            ("server.shutdown_timeout_s", server.shutdown_timeout_s),
+            ("server.body_bytes_max", server.body_bytes_max as u64),
+            ("database.connections_max", self.database.connections_max.into()),
+            ("lives.token_min", lives.token_min.into()),
+            ("lives.session_days", lives.session_days.into()),
+            ("lives.give_up_after_h", lives.give_up_after_h.into()),
+            ("lives.keep_events_days", lives.keep_events_days.into()),
+            ("lives.keep_terminations_days", lives.keep_terminations_days.into()),
+        ];
+        if let Some((key, _)) = zeros.into_iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError(format!("{key} is at least 1")));
         }
         let public = &server.public_url;
         if !public.is_empty() && !public.starts_with("http://") && !public.starts_with("https://") {

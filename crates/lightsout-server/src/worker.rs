@@ -398,6 +398,13 @@ async fn settle_once(
     }
     append(app, name, &mut tx, &changed, &done, now).await?;
     tx.commit().await?;
+    for (id, state) in &done {
+        if *state == lightsout_api::TerminationState::Done {
+            tracing::info!(termination_id = %id, "termination done, every end verified");
+        } else {
+            tracing::warn!(termination_id = %id, "termination done, with failures");
+        }
+    }
     for outcome in outcomes.iter().filter(|o| o.progress.state.is_final()) {
         metrics::counter!("lightsout_outcomes_total", "system" => name.to_owned(), "outcome" => word(outcome.progress.state))
             .increment(1);

@@ -13,6 +13,8 @@ use lightsout_server::ops::{admin, import};
 use lightsout_server::server;
 use serde_json::{Value, json};
 
+use crate::output::say;
+
 /// Sets the service up. Secrets are printed once, and stored only as digests.
 #[derive(Args)]
 pub(crate) struct Admin {
@@ -170,7 +172,7 @@ impl Admin {
             }
         };
         app.db.close().await;
-        println!("{}", if self.json { facts.to_string() } else { text });
+        say!("{}", if self.json { facts.to_string() } else { text });
         Ok(code)
     }
 

@@ -14,7 +14,7 @@ use lightsout_server::config::Config;
 use lightsout_server::ops::{admin, import};
 use lightsout_server::server::{self, Running};
 
-use crate::output::{Progress, count, elapsed};
+use crate::output::{Progress, count, elapsed, say};
 
 const PEOPLE: usize = 1_000;
 const SESSIONS_EACH: usize = 10;
@@ -68,22 +68,22 @@ impl Demo {
             database.display()
         );
         std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
-        let running = server::start(&Config::parse(&text)?, None).await?;
+        let running = server::start(&Config::parse_alone(&text)?, None).await?;
         let result = show(&running).await;
         running.stop().await;
         result?;
-        println!("\n  data         {}", database.display());
-        println!("  prove it     lightsout events verify --config {}", file.display());
+        say!("\n  data         {}", database.display());
+        say!("  prove it     lightsout events verify --config {}", file.display());
         Ok(ExitCode::SUCCESS)
     }
 }
 
 async fn show(running: &Running) -> anyhow::Result<()> {
-    println!("lightsout demo, listening on http://{}\n", running.address);
+    say!("lightsout demo, listening on http://{}\n", running.address);
     let started = Instant::now();
     let client = enterprise(running).await?;
     let held = sign_in(&client).await?;
-    println!(
+    say!(
         "  made         {} people in {} groups with {} sessions ({})",
         count(PEOPLE as u64),
         GROUPS.len(),
@@ -93,7 +93,7 @@ async fn show(running: &Running) -> anyhow::Result<()> {
 
     let group = client.groups(GROUPS[0], 0, 1).await?.entries.pop().context("the group was made")?;
     let members: HashSet<String> = members(&client, &group.id.0).await?;
-    println!("  ending       group {} ({} people)", GROUPS[0], members.len());
+    say!("  ending       group {} ({} people)", GROUPS[0], members.len());
     let started = Instant::now();
     let request = CreateTermination {
         group_ids: vec![group.id.clone()],
@@ -171,15 +171,15 @@ async fn follow(client: &Client, accepted: &Termination) -> anyhow::Result<Termi
 
 fn report(done: &Termination, accepted_after: Duration, done_after: Duration, held: u64) {
     let ended: u64 = done.systems.iter().map(|s| s.sessions_ended).sum();
-    println!("  accepted     in {}, durable; refused from then on", elapsed(accepted_after));
-    println!(
+    say!("  accepted     in {}, durable; refused from then on", elapsed(accepted_after));
+    say!(
         "  ended        {} sessions of {} people; gone and verified after {}",
         count(ended),
         done.people,
         elapsed(done_after)
     );
-    println!("  spared       {} sessions", count(held - ended));
-    println!(
+    say!("  spared       {} sessions", count(held - ended));
+    say!(
         "  verdict      {}",
         if done.state == lightsout_api::TerminationState::Done {
             "done: every end is verified"
@@ -188,7 +188,7 @@ fn report(done: &Termination, accepted_after: Duration, done_after: Duration, he
         }
     );
     if let Some(head) = &done.chain_head {
-        println!("  log head     {}:{}", head.position, head.hash);
+        say!("  log head     {}:{}", head.position, head.hash);
     }
 }
 
@@ -204,7 +204,7 @@ async fn check(client: &Client, held: &[Held], members: &HashSet<String>) -> any
         .try_collect()
         .await?;
     let tally = |member, active| answers.iter().filter(|a| **a == (member, active)).count() as u64;
-    println!(
+    say!(
         "  checks       {} of {} ended sessions refused, {} of {} others active ({})",
         count(tally(true, false)),
         count(tally(true, false) + tally(true, true)),

@@ -4,7 +4,9 @@ mod admin;
 mod demo;
 mod events;
 mod exit;
+mod follow;
 mod output;
+mod report;
 mod serve;
 mod terminate;
 
@@ -62,7 +64,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {error:#}{}", exit::hint_of(&error));
             exit::code_of(&error)
         }
     }

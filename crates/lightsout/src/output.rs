@@ -1,9 +1,28 @@
 //! What people and programs read: numbers, progress, JSON lines.
 
-use std::io::IsTerminal;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::process::exit;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Prints a line. Whoever reads may stop early (`| head`): that ends the program quietly.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
+pub(crate) fn line(text: Arguments<'_>) {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(0),
+        Err(error) => {
+            eprintln!("error: cannot write the output: {error}");
+            exit(1);
+        }
+    }
+}
 
 /// A number with commas.
 pub(crate) fn count(n: u64) -> String {

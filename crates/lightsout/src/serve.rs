@@ -8,6 +8,8 @@ use lightsout_server::config::{Config, LogConfig, LogFormat};
 use lightsout_server::server;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::output::say;
+
 /// Runs the service.
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -23,7 +25,7 @@ impl Serve {
         let config = Config::load(&self.file.config)?;
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
         if self.check_config {
-            println!(
+            say!(
                 "{} is right: {} system(s) besides the registry",
                 self.file.config.display(),
                 config.systems.len()

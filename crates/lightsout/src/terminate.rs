@@ -2,16 +2,17 @@
 
 use std::process::ExitCode;
 
-use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use lightsout_api::{
-    CreateTermination, PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest, Termination,
-    TerminationState,
+    CreateTermination, PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest,
 };
 use lightsout_client::{Auth, BOX, Client, SessionTerminationManager, Subject};
 use serde_json::json;
 
-use crate::output::{Progress, count};
+use crate::exit::Usage;
+use crate::follow::follow;
+use crate::output::say;
+use crate::report::{line, show, show_preview, show_reasons, verdict};
 
 /// Whom to speak to, and as whom.
 #[derive(Args)]
@@ -48,9 +49,10 @@ impl Server {
             (None, Some(id), Some(secret), Some(enterprise)) => {
                 Auth::client_credentials(id, secret.clone(), Subject::Enterprise(enterprise.clone()))
             }
-            _ => bail!(
-                "say who you are: --token, or --client-id with --client-secret and --enterprise (or LIGHTSOUT_TOKEN and the like)"
-            ),
+            _ => {
+                let why = "say who you are: --token, or --client-id with --client-secret and --enterprise (or LIGHTSOUT_TOKEN and the like)";
+                return Err(Usage(why.to_owned()).into());
+            }
         };
         Ok(Client::new(&self.url, auth)?)
     }
@@ -108,7 +110,9 @@ enum UsersCommand {
 impl Users {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let UsersCommand::TerminateSessions { ids, logins, how } = self.command;
-        ensure!(!ids.is_empty() || !logins.is_empty(), "name at least one user: --id or --login");
+        if ids.is_empty() && logins.is_empty() {
+            return Err(Usage("name at least one user: --id or --login".to_owned()).into());
+        }
         if how.server.is_box() {
             let manager = SessionTerminationManager::new(how.box_client()?);
             let body = PostUsersTerminateSessionsRequest { user_ids: Some(ids), user_logins: Some(logins) };
@@ -159,16 +163,16 @@ impl How {
             || self.dry_run
             || self.skip_unknown
             || self.skip_not_permitted;
-        ensure!(
-            !own,
-            "Box takes no reason, no skips and no dry run, and cannot be followed; these need a lightsout service"
-        );
+        if own {
+            let why = "Box takes no reason, no skips and no dry run, and cannot be followed; these need a lightsout service";
+            return Err(Usage(why.to_owned()).into());
+        }
         self.server.client()
     }
 
     fn accepted_by_box(&self, message: lightsout_api::SessionTerminationMessage) -> ExitCode {
         let text = message.message.clone().unwrap_or_default();
-        println!(
+        say!(
             "{}",
             if self.server.json { json!(message).to_string() } else { format!("Box accepted it: {text}") }
         );
@@ -185,17 +189,17 @@ impl How {
         };
         if self.dry_run {
             let preview = client.preview_termination(&request).await?;
-            println!(
-                "{}",
-                if self.server.json { json!(preview).to_string() } else { show_preview(&preview) }
-            );
+            say!("{}", if self.server.json { json!(preview).to_string() } else { show_preview(&preview) });
             return Ok(ExitCode::SUCCESS);
         }
         let accepted = client.terminate(&request, None).await?;
         if self.follow {
+            if self.server.json {
+                say!("{}", json!(accepted));
+            }
             return follow(&client, &accepted, self.server.json).await;
         }
-        println!("{}", if self.server.json { json!(accepted).to_string() } else { show(&accepted) });
+        say!("{}", if self.server.json { json!(accepted).to_string() } else { show(&accepted) });
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -241,17 +245,30 @@ impl Terminations {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             TerminationsCommand::List { server } => {
-                for termination in server.client()?.terminations(None).await?.entries {
-                    println!(
-                        "{}",
-                        if server.json { json!(termination).to_string() } else { line(&termination) }
-                    );
+                let client = server.client()?;
+                let mut marker = None;
+                loop {
+                    let page = client.terminations(marker.as_deref()).await?;
+                    for termination in page.entries {
+                        say!(
+                            "{}",
+                            if server.json { json!(termination).to_string() } else { line(&termination) }
+                        );
+                    }
+                    marker = page.next_marker;
+                    if marker.is_none() {
+                        break;
+                    }
                 }
                 Ok(ExitCode::SUCCESS)
             }
             TerminationsCommand::Show { id, server } => {
-                let termination = server.client()?.termination(&id).await?;
-                println!("{}", if server.json { json!(termination).to_string() } else { show(&termination) });
+                let client = server.client()?;
+                let termination = client.termination(&id).await?;
+                say!("{}", if server.json { json!(termination).to_string() } else { show(&termination) });
+                if !server.json {
+                    show_reasons(&client, &termination).await?;
+                }
                 Ok(verdict(&termination))
             }
             TerminationsCommand::Follow { id, server } => {
@@ -261,119 +278,9 @@ impl Terminations {
             }
             TerminationsCommand::Retry { id, server } => {
                 let termination = server.client()?.retry_termination(&id).await?;
-                println!("{}", if server.json { json!(termination).to_string() } else { show(&termination) });
+                say!("{}", if server.json { json!(termination).to_string() } else { show(&termination) });
                 Ok(ExitCode::SUCCESS)
             }
         }
     }
-}
-
-/// Follows to the end: a bar of people, or one JSON line an event.
-async fn follow(client: &Client, accepted: &Termination, json_lines: bool) -> anyhow::Result<ExitCode> {
-    let mut progress = (!json_lines).then(|| Progress::new("final", accepted.people));
-    let mut events = client.follow_termination(&accepted.id.0);
-    let mut outcomes = 0;
-    while let Some(event) = events.next().await? {
-        if json_lines {
-            println!("{}", json!(event));
-        }
-        outcomes += u64::from(event.event_type == "SESSION_TERMINATION_OUTCOME");
-        if let Some(progress) = &mut progress {
-            progress.advance(outcomes / accepted.systems.len().max(1) as u64);
-        }
-    }
-    if let Some(progress) = progress {
-        progress.finish();
-    }
-    let done = client.termination(&accepted.id.0).await?;
-    println!("{}", if json_lines { json!(done).to_string() } else { show(&done) });
-    Ok(verdict(&done))
-}
-
-fn verdict(termination: &Termination) -> ExitCode {
-    match termination.state {
-        TerminationState::DoneWithFailures => ExitCode::from(crate::exit::PARTLY_FAILED),
-        TerminationState::Done | TerminationState::Running => ExitCode::SUCCESS,
-    }
-}
-
-fn state(termination: &Termination) -> &'static str {
-    match termination.state {
-        TerminationState::Running => "running",
-        TerminationState::Done => "done: every end is verified",
-        TerminationState::DoneWithFailures => "done, with failures",
-    }
-}
-
-fn line(termination: &Termination) -> String {
-    format!(
-        "{}  {}  {} people  {}",
-        termination.created_at,
-        termination.id,
-        count(termination.people),
-        state(termination)
-    )
-}
-
-fn show(termination: &Termination) -> String {
-    let mut text = format!(
-        "termination  {}\nstate        {}\npeople       {}",
-        termination.id,
-        state(termination),
-        count(termination.people)
-    );
-    for system in &termination.systems {
-        text.push_str(&format!(
-            "\nsystem       {}: {} sessions ended",
-            system.system,
-            count(system.sessions_ended)
-        ));
-        let people = [
-            ("ended", system.ended),
-            ("nothing found", system.nothing_found),
-            ("waiting", system.waiting),
-            ("unreachable, retrying", system.unreachable),
-            ("end by a known time", system.ends_by),
-            ("delivered, not verified", system.delivered_not_verified),
-            ("sessions unknown", system.unknown_sessions),
-            ("no name there", system.no_subject),
-            ("gave up", system.gave_up),
-        ];
-        let people: Vec<String> =
-            people.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{word} {}", count(*n))).collect();
-        if !people.is_empty() {
-            text.push_str(&format!("; people: {}", people.join(", ")));
-        }
-        if system.resurrected + system.ended_again > 0 {
-            text.push_str(&format!(
-                "; came back and ended again {}",
-                count(system.resurrected + system.ended_again)
-            ));
-        }
-    }
-    for skip in &termination.skipped {
-        text.push_str(&format!("\nleft out     {} {} ({:?})", skip.kind, skip.value, skip.reason));
-    }
-    if let Some(head) = &termination.chain_head {
-        text.push_str(&format!("\nlog head     {}:{}", head.position, head.hash));
-    }
-    text
-}
-
-fn show_preview(preview: &lightsout_api::Preview) -> String {
-    let mut text = format!("would end    {} people; nothing was changed", count(preview.people));
-    for system in &preview.systems {
-        let sessions = system.sessions.map_or("unknown".to_owned(), count);
-        text.push_str(&format!("\nsystem       {}: {sessions} sessions", system.system));
-    }
-    if preview.includes_caller {
-        text.push_str("\nwarning      you are among them");
-    }
-    if preview.includes_admin {
-        text.push_str("\nwarning      an admin or coadmin is among them");
-    }
-    for skip in &preview.skipped {
-        text.push_str(&format!("\nleft out     {} {} ({:?})", skip.kind, skip.value, skip.reason));
-    }
-    text
 }

@@ -79,6 +79,21 @@ impl Redis {
         Self { config, connection: OnceCell::new(), path_is_right: AtomicBool::new(false) }
     }
 
+    /// Says what of a configuration cannot work, without connecting.
+    pub fn check(config: &RedisConfig) -> Result<(), &'static str> {
+        let url = config.url.0.expose_secret();
+        if url.starts_with("rediss:") {
+            return Err("url: rediss:// (TLS) is not supported yet");
+        }
+        if redis::Client::open(url).is_err() {
+            return Err("url: not a Redis address; write redis://[user:password@]host:port/db");
+        }
+        if config.user_path.is_empty() || config.user_path.split('.').any(str::is_empty) {
+            return Err("user_path: names joined by dots, such as user.login");
+        }
+        Ok(())
+    }
+
     async fn connection(&self) -> Result<ConnectionManager, RedisError> {
         let connect = async || {
             let client = redis::Client::open(self.config.url.0.expose_secret())?;

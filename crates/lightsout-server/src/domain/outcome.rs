@@ -109,7 +109,11 @@ impl Progress {
             }
             Reply::EndsBy(at) => self.finish(OutcomeState::EndsBy, Some(at)),
             Reply::Delivered => self.finish(OutcomeState::DeliveredNotVerified, None),
-            Reply::Unknown => self.finish(OutcomeState::UnknownSessions, None),
+            Reply::Unknown => {
+                self.finish(OutcomeState::UnknownSessions, None);
+                self.detail =
+                    Some("no session there shows whose it is; is the path to the user right?".to_owned());
+            }
             Reply::Failed(why) => self.fail(why),
         }
     }
@@ -134,7 +138,11 @@ impl Progress {
             }
             Reply::EndsBy(at) => self.finish(OutcomeState::EndsBy, Some(at)),
             Reply::Delivered => self.finish(OutcomeState::DeliveredNotVerified, None),
-            Reply::Unknown => self.finish(OutcomeState::UnknownSessions, None),
+            Reply::Unknown => {
+                self.finish(OutcomeState::UnknownSessions, None);
+                self.detail =
+                    Some("no session there shows whose it is; is the path to the user right?".to_owned());
+            }
             Reply::Failed(why) => self.fail(why),
         }
     }

@@ -73,7 +73,8 @@ pub async fn outcomes(
     Ok(OutcomePage { entries: rows.into_iter().map(outcome).collect(), next_marker })
 }
 
-/// Re-opens the outcomes that were given up, with a new horizon.
+/// Re-opens the outcomes that were given up, or could not be asked for (`unknown_sessions`,
+/// `no_subject`), with a new horizon.
 ///
 /// The caller may still end the sessions of each of these people: in a store that does not show when
 /// a session began, their present ones end.
@@ -93,7 +94,7 @@ async fn retry_once(app: &App, caller: &Caller, row: &TerminationRow) -> Result<
     if jobs == 0 {
         return Err(Error::Conflict {
             code: "nothing_to_retry",
-            message: "no outcome of this termination was given up".to_owned(),
+            message: "no outcome of this termination is gave_up, unknown_sessions or no_subject; make a new termination to end these people again".to_owned(),
         });
     }
     let source = json!({"type": "termination", "id": row.termination_id});

@@ -69,6 +69,9 @@ pub enum BrokenLink {
     /// The row does not match its hash.
     #[error("event {0} does not match its hash: it was changed, or one before it was")]
     Changed(i64),
+    /// The row of the head is missing.
+    #[error("the head of the log is missing: it was removed")]
+    Headless,
     /// A position is missing.
     #[error("event {0} is missing")]
     Missing(i64),
@@ -94,6 +97,7 @@ impl BrokenLink {
         match self {
             Self::Changed(at) | Self::Missing(at) | Self::Rewritten(at) | Self::Unknown(at) => *at,
             Self::CutOff { found, .. } => found + 1,
+            Self::Headless => 0,
         }
     }
 }
@@ -211,11 +215,16 @@ impl Db {
         &self,
         expect: Option<(i64, &str)>,
     ) -> Result<Result<Head, BrokenLink>, DbError> {
-        let head = self.event_head().await?;
-        let (mut position, mut hash): (i64, String) = self
-            .find("SELECT pruned_position, pruned_hash FROM event_head WHERE head = 1", args![])
-            .await?
-            .expect("the migration made the head row");
+        let row: Option<(i64, String, i64, String)> = self
+            .find(
+                "SELECT position, chain_hash, pruned_position, pruned_hash FROM event_head WHERE head = 1",
+                args![],
+            )
+            .await?;
+        let Some((at, chain_hash, mut position, mut hash)) = row else {
+            return Ok(Err(BrokenLink::Headless));
+        };
+        let head = Head { position: at, chain_hash };
         if let Some((kept, kept_hash)) = expect
             && kept == position
             && kept_hash != hash

@@ -328,7 +328,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The people, still in the directory, whom a termination gave up on in some system.
+    /// The people, still in the directory, whom a retry of a termination would try again.
     pub async fn list_given_up(&mut self, termination_id: &str) -> Result<Vec<TargetFacts>, DbError> {
         self.fetch(
             "SELECT u.user_id, u.login, u.login_folded, u.role
@@ -337,13 +337,13 @@ impl Tx {
                AND EXISTS (SELECT 1 FROM outcomes o
                            WHERE o.termination_id = t.termination_id
                              AND o.ordinal = t.ordinal
-                             AND o.state = 'gave_up')",
+                             AND o.state IN ('gave_up', 'unknown_sessions', 'no_subject'))",
             args![termination_id],
         )
         .await
     }
 
-    /// Re-opens what a termination gave up on. Returns the number of jobs that are due again.
+    /// Re-opens what a termination gave up on, or could not ask for. Returns the number of jobs that are due again.
     pub async fn reopen_termination(
         &mut self,
         termination_id: &str,
@@ -360,12 +360,13 @@ impl Tx {
                                WHERE o.termination_id = jobs.termination_id
                                  AND o.system = jobs.system
                                  AND o.ordinal BETWEEN jobs.first_ordinal AND jobs.last_ordinal
-                                 AND o.state = 'gave_up')",
+                                 AND o.state IN ('gave_up', 'unknown_sessions', 'no_subject'))",
                 args![termination_id, now, give_up_at],
             )
             .await?;
         self.execute(
-            "UPDATE outcomes SET state = 'waiting', quiet_until = NULL WHERE termination_id = $1 AND state = 'gave_up'",
+            "UPDATE outcomes SET state = 'waiting', quiet_until = NULL
+             WHERE termination_id = $1 AND state IN ('gave_up', 'unknown_sessions', 'no_subject')",
             args![termination_id],
         )
         .await?;

@@ -1,0 +1,156 @@
+//! Terminations in words: what people read of them, and the verdict as an exit code.
+
+use std::process::ExitCode;
+
+use lightsout_api::{Termination, TerminationState};
+use lightsout_client::Client;
+use serde_json::json;
+
+use crate::output::{count, say};
+
+pub(crate) fn verdict(termination: &Termination) -> ExitCode {
+    match termination.state {
+        TerminationState::DoneWithFailures => ExitCode::from(crate::exit::PARTLY_FAILED),
+        TerminationState::Done if !termination.skipped.is_empty() => {
+            ExitCode::from(crate::exit::PARTLY_FAILED)
+        }
+        TerminationState::Done | TerminationState::Running => ExitCode::SUCCESS,
+    }
+}
+
+fn state(termination: &Termination) -> String {
+    let left_out = match termination.skipped.len() {
+        0 => String::new(),
+        n => format!(", {n} left out"),
+    };
+    match termination.state {
+        TerminationState::Running => format!("running{left_out}"),
+        TerminationState::Done if termination.people == 0 => format!("done: nobody was ended{left_out}"),
+        TerminationState::Done => format!("done: every end is verified{left_out}"),
+        TerminationState::DoneWithFailures => format!("done, with failures{left_out}"),
+    }
+}
+
+pub(crate) fn people(n: u64) -> String {
+    if n == 1 { "1 person".to_owned() } else { format!("{} people", count(n)) }
+}
+
+fn left_out(skip: &lightsout_api::Skip) -> String {
+    let why = match skip.reason {
+        lightsout_api::SkipReason::Unknown => "not known here",
+        lightsout_api::SkipReason::NotPermitted => "you may not end their sessions",
+    };
+    format!("\nleft out     {} {}: {why}", skip.kind, skip.value)
+}
+
+pub(crate) fn line(termination: &Termination) -> String {
+    let who = termination.asked_by.login.as_deref().unwrap_or(&termination.asked_by.id);
+    let reason = termination.reason.as_deref().map(|reason| format!("  {reason}")).unwrap_or_default();
+    format!(
+        "{}  {}  {}  {}  by {who}{reason}",
+        termination.created_at.strftime("%FT%TZ"),
+        termination.id,
+        people(termination.people),
+        state(termination)
+    )
+}
+
+pub(crate) fn show(termination: &Termination) -> String {
+    let mut text = format!(
+        "termination  {}
+state        {}
+people       {}
+asked        {} by {}",
+        termination.id,
+        state(termination),
+        count(termination.people),
+        termination.created_at,
+        termination.asked_by.login.as_deref().unwrap_or(&termination.asked_by.id)
+    );
+    if let Some(reason) = &termination.reason {
+        text.push_str(&format!(
+            "
+reason       {reason}"
+        ));
+    }
+    if let Some(finished_at) = termination.finished_at {
+        text.push_str(&format!(
+            "
+finished     {finished_at}"
+        ));
+    }
+    for system in &termination.systems {
+        text.push_str(&format!(
+            "\nsystem       {}: {} sessions ended",
+            system.system,
+            count(system.sessions_ended)
+        ));
+        let people = [
+            ("ended", system.ended),
+            ("nothing found", system.nothing_found),
+            ("waiting", system.waiting),
+            ("unreachable, retrying", system.unreachable),
+            ("end by a known time", system.ends_by),
+            ("delivered, not verified", system.delivered_not_verified),
+            ("sessions unknown", system.unknown_sessions),
+            ("no name there", system.no_subject),
+            ("gave up", system.gave_up),
+        ];
+        let people: Vec<String> =
+            people.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{word} {}", count(*n))).collect();
+        if !people.is_empty() {
+            text.push_str(&format!("; people: {}", people.join(", ")));
+        }
+        if system.resurrected > 0 {
+            text.push_str(&format!("; came back and ended again {}", count(system.resurrected)));
+        }
+        if system.ended_again > 0 {
+            text.push_str(&format!("; new within the quiet time and ended {}", count(system.ended_again)));
+        }
+    }
+    for skip in &termination.skipped {
+        text.push_str(&left_out(skip));
+    }
+    if let Some(head) = &termination.chain_head {
+        text.push_str(&format!("\nlog head     {}:{}", head.position, head.hash));
+    }
+    text
+}
+
+pub(crate) fn show_preview(preview: &lightsout_api::Preview) -> String {
+    let mut text = format!("would end    {}; nothing was changed", people(preview.people));
+    for system in &preview.systems {
+        let sessions = system.sessions.map_or("unknown".to_owned(), count);
+        text.push_str(&format!("\nsystem       {}: {sessions} sessions", system.system));
+    }
+    if preview.includes_caller {
+        text.push_str("\nwarning      you are among them");
+    }
+    if preview.includes_admin {
+        text.push_str("\nwarning      an admin or coadmin is among them");
+    }
+    for skip in &preview.skipped {
+        text.push_str(&left_out(skip));
+    }
+    text
+}
+
+/// The first outcomes that are not a verified end, with their reasons.
+pub(crate) async fn show_reasons(client: &Client, termination: &Termination) -> anyhow::Result<()> {
+    let fine = |s: &lightsout_api::SystemProgress| s.ended + s.nothing_found == termination.people;
+    if termination.systems.iter().all(fine) {
+        return Ok(());
+    }
+    let outcomes = client.outcomes(&termination.id.0, None).await?.entries;
+    let open = outcomes.iter().filter(|o| o.verified_at.is_none());
+    for outcome in open.take(5) {
+        let who = outcome.user.login.as_deref().unwrap_or(&outcome.user.id);
+        let state = json!(outcome.outcome).as_str().unwrap_or_default().replace('_', " ");
+        let why = outcome.detail.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        say!("{:<12} {who}: {state}{why}", outcome.system);
+    }
+    if termination.state == TerminationState::DoneWithFailures {
+        say!("next         lightsout terminations retry {}", termination.id);
+    }
+    Ok(())
+}
