@@ -1,9 +1,12 @@
 //! Every route, without a token and with one that is too weak. A route that is not listed fails.
 
+use std::fmt::Write;
+
+use lightsout_client::api::{CreateGroupMembership, CreateUser, MembershipRole, Reference, Role};
 use lightsout_server::http::ROUTES;
 use reqwest::{Client, Method};
 
-use crate::harness::both;
+use crate::harness::{Database, Harness, both};
 
 /// Routes that answer without a token: probes, documents, and where tokens come from.
 const OPEN: [(&str, &str, u16); 6] = [
@@ -74,4 +77,64 @@ both! {
             assert_eq!(status(h, method, path, Some(&weak)).await, expected, "{method} {path} with a weak token");
         }
     }
+}
+
+/// Tokens of each kind of caller, with every scope that it can have.
+async fn callers(h: &Harness) -> Vec<(&'static str, String)> {
+    let coadmin = CreateUser {
+        name: "Cleo".to_owned(),
+        login: Some("cleo@acme.example".to_owned()),
+        role: Some(Role::Coadmin),
+        ..CreateUser::default()
+    };
+    h.admin.create_user(&coadmin).await.expect("a coadmin");
+    h.user("ann").await;
+    let gus = h.user("gus").await;
+    let group = h.group("Sales", &[]).await;
+    let reference = |id: &str| Reference { id: id.to_owned(), ..Reference::default() };
+    let appointed = CreateGroupMembership {
+        user: reference(&gus),
+        group: reference(&group),
+        role: Some(MembershipRole::Admin),
+        configurable_permissions: None,
+    };
+    h.admin.create_group_membership(&appointed).await.expect("a group admin");
+    let (id, secret) = h.credentials.clone();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", &id),
+        ("client_secret", &secret),
+        ("box_subject_type", "enterprise"),
+        ("box_subject_id", &h.enterprise_id),
+    ];
+    let reply = Client::new().post(h.url("/oauth2/token")).form(&form).send().await.expect("an answer");
+    let app: serde_json::Value = reply.json().await.expect("a token");
+    vec![
+        ("admin", h.token_of("ada@acme.example", "").await),
+        ("coadmin", h.token_of("cleo@acme.example", "").await),
+        ("app", app["access_token"].as_str().expect("a token").to_owned()),
+        ("group admin", h.token_of("gus@acme.example", "").await),
+        ("user", h.token_of("ann@acme.example", "").await),
+    ]
+}
+
+/// What each kind of caller is answered on each route, for ids that do not exist: 403 where the
+/// caller may not, whatever exists; anything else where they may.
+#[tokio::test]
+async fn who_reaches_which_route() {
+    let h = Harness::start(Database::Sqlite).await;
+    let callers = callers(&h).await;
+    let mut table = format!("{:<58}", "");
+    for (name, _) in &callers {
+        write!(table, "{name:<13}").expect("a String takes it");
+    }
+    for &(method, path) in ROUTES {
+        write!(table, "\n{:<58}", format!("{method} {path}")).expect("a String takes it");
+        for (_, token) in &callers {
+            write!(table, "{:<13}", status(&h, method, path, Some(token)).await).expect("a String takes it");
+        }
+    }
+    let table: Vec<&str> = table.lines().map(str::trim_end).collect();
+    insta::assert_snapshot!(table.join("\n"));
+    h.finish().await;
 }
