@@ -75,7 +75,7 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Whether the quiet time is over, so that the next pass only looks.
+    /// Whether the quiet time is over, so that a look may make the outcome final.
     pub fn is_quiet(&self, now: i64) -> bool {
         self.state == OutcomeState::Waiting && self.quiet_until.is_some_and(|until| now >= until)
     }

@@ -75,6 +75,28 @@ both! {
 }
 
 both! {
+    async fn session_saved_under_a_new_key_at_the_end_of_the_quiet_time_is_ended(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.shop.sign_in("ann@acme.example", "a1", None);
+        let id = h.admin.terminate(&users(&[&ann]), None).await.expect("accepted").id.0;
+        h.run_jobs().await;
+        h.advance(QUIET_MS - 1);
+        h.run_jobs().await;
+        // The last request in flight saves its session under a key that nobody has seen.
+        h.shop.sign_in("ann@acme.example", "a9", None);
+        h.advance(1);
+        h.run_jobs().await;
+        assert!(!h.shop.is_signed_in("a9"));
+        let done = h.admin.termination(&id).await.expect("it");
+        assert_eq!(done.state, TerminationState::Done, "a new key does not start the quiet time anew");
+        // Who signs in after that is not ours to end.
+        h.shop.sign_in("ann@acme.example", "later", None);
+        h.run_until_done(&id).await;
+        assert!(h.shop.is_signed_in("later"));
+    }
+}
+
+both! {
     async fn sign_in_after_the_cutoff_is_spared_where_the_store_shows_its_begin(h: &mut Harness) {
         let ann = h.user("ann").await;
         let now = h.app.clock.now_ms();
