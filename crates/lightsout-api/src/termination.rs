@@ -81,7 +81,7 @@ pub enum OutcomeState {
     Waiting,
     /// The system did not answer; tried again.
     Unreachable,
-    /// Sessions were found and deleted, and a later look found none.
+    /// Sessions were found and deleted, and a look after the quiet time found none of them.
     Ended,
     /// No session was found.
     NothingFound,
@@ -126,7 +126,7 @@ pub struct SystemProgress {
     pub unreachable: u64,
     /// People whose sessions here were ended and verified gone.
     pub ended: u64,
-    /// People who had no session here.
+    /// People of whom no session was found here.
     pub nothing_found: u64,
     /// People whose sessions here end at a known time.
     pub ends_by: u64,
@@ -234,7 +234,7 @@ pub struct Outcome {
     /// When the last stateless session is dead at the latest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_by: Option<Timestamp>,
-    /// When a look after the quiet time found none.
+    /// When a look after the quiet time found nothing left of what was ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_at: Option<Timestamp>,
     /// What went wrong last, in words.

@@ -91,7 +91,7 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
     };
     if let Some(error) = &failure {
         metrics::counter!("lightsout_passes_failed_total", "system" => name.to_owned()).increment(1);
-        tracing::warn!(system = %name, error = error as &dyn std::error::Error, "system failed; retrying");
+        tracing::warn!(system = %name, error = error as &dyn std::error::Error, "system failed");
     }
     let count = batch.jobs.len();
     settle(app, name, quiet_ms(system), batch, failure.is_some()).await?;

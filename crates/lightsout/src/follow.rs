@@ -52,7 +52,7 @@ pub(crate) async fn follow(
             }
             Err(error) => {
                 return Err(error).context(format!(
-                    "{id} goes on, only following it failed; lightsout terminations follow {id}"
+                    "only following failed, which stops nothing; to go on: lightsout terminations follow {id}"
                 ));
             }
         }
