@@ -42,3 +42,13 @@ pub struct EventPage {
     /// The events, oldest first.
     pub entries: Vec<Event>,
 }
+
+impl EventPage {
+    /// Where the next page starts, as text: Box answers a number or a string.
+    pub fn position(&self) -> String {
+        match &self.next_stream_position {
+            Value::String(position) => position.clone(),
+            other => other.to_string(),
+        }
+    }
+}

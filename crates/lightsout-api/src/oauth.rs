@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct AccessToken {
     /// The bearer token. Never shown by `Debug`.
     pub access_token: String,
-    /// Life of the token in seconds.
+    /// Life of the token in seconds; 0 where the server does not say it.
+    #[serde(default)]
     pub expires_in: u64,
     /// Always `bearer`; Box sometimes leaves it out.
     #[serde(default)]
@@ -17,6 +18,9 @@ pub struct AccessToken {
     /// Down-scoping limits; empty for a token that is not down-scoped.
     #[serde(default)]
     pub restricted_to: Vec<serde_json::Value>,
+    /// Gets the next token, once; only after a person's sign-in. Never shown by `Debug`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
 }
 
 impl fmt::Debug for AccessToken {

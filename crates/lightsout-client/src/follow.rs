@@ -1,18 +1,19 @@
 //! Follows a termination: server-sent events (HTML standard, section 9.2), resumed after a break.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lightsout_api::{Event, TerminationState};
-use reqwest::{Method, Response};
+use reqwest::Response;
 
 use crate::client::{Client, segment};
 use crate::error::Error;
 
-/// How often a broken stream is opened anew without an event in between.
-const RESUMES_MAX: u32 = 10;
-/// How long to wait before that.
-const RESUME_DELAY: Duration = Duration::from_millis(500);
+/// How long to wait before a broken stream is opened anew; it doubles, up to the other.
+const RESUME_DELAY: Duration = Duration::from_millis(250);
+const RESUME_DELAY_MAX: Duration = Duration::from_secs(8);
+/// How long a server may be away before following fails.
+const AWAY_MAX: Duration = Duration::from_mins(5);
 
 /// A termination's events, one by one, each once.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Follow {
     /// Whether the stream that is open, or was last, gave an event.
     gave: bool,
     resumes: u32,
+    away_since: Option<Instant>,
 }
 
 impl Follow {
@@ -42,6 +44,7 @@ impl Follow {
             closed: false,
             gave: false,
             resumes: 0,
+            away_since: None,
         }
     }
 
@@ -53,6 +56,7 @@ impl Follow {
                 self.gave = true;
                 self.closed = event.event_type == "SESSION_TERMINATION_DONE";
                 self.resumes = 0;
+                self.away_since = None;
                 return Ok(Some(event));
             }
             match self.fill().await {
@@ -67,6 +71,11 @@ impl Follow {
         }
     }
 
+    /// Whether the server answers; following goes on by itself once it does again.
+    pub fn is_connected(&self) -> bool {
+        self.away_since.is_none()
+    }
+
     async fn is_finished(&self) -> Result<bool, Error> {
         Ok(self.client.termination(&self.id).await?.state != TerminationState::Running)
     }
@@ -74,22 +83,23 @@ impl Follow {
     async fn resume(&mut self, error: Option<Error>) -> Result<(), Error> {
         self.stream = None;
         self.buffer.clear();
-        self.resumes += 1;
-        let passing = |error: &Error| error.status().is_none_or(|status| status == 429 || status >= 500);
-        match error {
-            Some(error @ Error::Decode(_)) => Err(error),
-            Some(error) if self.resumes > RESUMES_MAX || !passing(&error) => Err(error),
-            _ => {
-                tokio::time::sleep(RESUME_DELAY).await;
-                Ok(())
-            }
+        let away_since = *self.away_since.get_or_insert_with(Instant::now);
+        if let Some(error) = error
+            && (!error.is_passing() || away_since.elapsed() > AWAY_MAX)
+        {
+            return Err(error);
         }
+        let delay = RESUME_DELAY.saturating_mul(2_u32.saturating_pow(self.resumes)).min(RESUME_DELAY_MAX);
+        self.resumes += 1;
+        tokio::time::sleep(delay).await;
+        Ok(())
     }
 
     /// Reads some more of the stream. False: it ended.
     async fn fill(&mut self) -> Result<bool, Error> {
         if self.stream.is_none() {
             self.stream = Some(self.open().await?);
+            self.away_since = None;
             self.gave = false;
         }
         let stream = self.stream.as_mut().expect("opened above");
@@ -108,7 +118,7 @@ impl Follow {
     async fn open(&self) -> Result<Response, Error> {
         let path = format!("/v1/terminations/{}/events", segment(&self.id));
         self.client
-            .send(Method::GET, &path, |request| match &self.last_event_id {
+            .open(&path, |request| match &self.last_event_id {
                 Some(id) => request.header("Last-Event-ID", id),
                 None => request,
             })
@@ -129,7 +139,7 @@ fn parse(message: &str) -> Result<Option<(String, Event)>, Error> {
     if data.is_empty() {
         return Ok(None);
     }
-    let event = serde_json::from_str(&data).map_err(Error::Decode)?;
+    let event = serde_json::from_str(&data).map_err(|source| Error::Unreadable { status: 200, source })?;
     Ok(Some((id, event)))
 }
 

@@ -153,6 +153,7 @@ async fn give(
         expires_in: (app.settings.token_life_ms / 1000).unsigned_abs(),
         token_type: "bearer".to_owned(),
         restricted_to: Vec::new(),
+        refresh_token: None,
     })
 }
 

@@ -1,0 +1,238 @@
+//! Tokens for an app's key (RFC 7523), configured by the JSON file that Box's console writes.
+
+use std::fmt;
+use std::path::Path;
+
+use jiff::Timestamp;
+use jsonwebtoken::{EncodingKey, Header};
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::der::Document;
+use pkcs8::der::pem::PemLabel;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::Subject;
+use crate::client::BOX;
+use crate::error::Error;
+use crate::random;
+use crate::transport::{Addresses, Form};
+
+/// What Box accepts as the audience of an assertion, wherever it is sent.
+const BOX_AUDIENCE: &str = "https://api.box.com/oauth2/token";
+/// How long an assertion lives, in seconds: Box takes up to 60, and its clock may differ by half of that.
+const LIFE_S: i64 = 30;
+
+/// An app with a key, which signs for its tokens instead of sending a password.
+///
+/// ```
+/// # lightsout_testkit::example(|service| async move {
+/// # let (url, path) = (service.url.as_str(), service.jwt_config.as_path());
+/// use lightsout_client::{Client, Jwt};
+///
+/// let client = Client::new(url, Jwt::from_file(path)?)?;
+/// println!("{:?}", client.me().await?.name);
+/// # Ok(()) });
+/// ```
+#[derive(Clone)]
+pub struct Jwt {
+    pub(super) client_id: String,
+    pub(super) client_secret: SecretString,
+    key_id: String,
+    key: EncodingKey,
+    subject: Subject,
+    algorithm: Algorithm,
+    audience: Option<String>,
+}
+
+/// How an assertion is signed; Box takes each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSA with SHA-256.
+    #[default]
+    Rs256,
+    /// RSA with SHA-384.
+    Rs384,
+    /// RSA with SHA-512.
+    Rs512,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    box_app_settings: Settings,
+    #[serde(rename = "enterpriseID")]
+    enterprise_id: Option<String>,
+    #[serde(rename = "userID")]
+    user_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    #[serde(rename = "clientID")]
+    client_id: String,
+    client_secret: SecretString,
+    app_auth: AppAuth,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AppAuth {
+    #[serde(rename = "publicKeyID")]
+    public_key_id: String,
+    private_key: SecretString,
+    passphrase: Option<SecretString>,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    box_sub_type: &'a str,
+    aud: &'a str,
+    jti: String,
+    exp: i64,
+}
+
+impl Jwt {
+    /// Reads Box's JSON configuration file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::setup_because(format!("cannot read {}", path.display()), error))?;
+        Self::from_json(&text)
+    }
+
+    /// Reads the text of Box's JSON configuration file: `boxAppSettings`, and `enterpriseID` or `userID`.
+    ///
+    /// The subject is the enterprise, or else the user. The key is PKCS#8 in PEM, encrypted (PBES2) or
+    /// not, or PKCS#1 in PEM.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let text = std::fs::read_to_string(&service.jwt_config)?;
+    /// # let (url, user_id) = (service.url.as_str(), service.user_id.as_str());
+    /// use lightsout_client::{Algorithm, Client, Jwt, Subject};
+    ///
+    /// let app = Jwt::from_json(&text)?.algorithm(Algorithm::Rs512);
+    /// let ann = Client::new(url, app.with_subject(Subject::user(user_id)))?;
+    /// println!("{:?}", ann.me().await?.name);
+    /// # Ok(()) });
+    /// ```
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        // What serde says of a file shows its words, which may be secret: only the place is kept.
+        let file: File = serde_json::from_str(text).map_err(|error| {
+            Error::setup(format!(
+                "not Box's JWT configuration, from line {} on: it has boxAppSettings with clientID, clientSecret and appAuth (publicKeyID, privateKey, passphrase), and enterpriseID",
+                error.line()
+            ))
+        })?;
+        let subject = match (file.enterprise_id.filter(|id| id != "0"), file.user_id) {
+            (Some(id), _) => Subject::Enterprise(id),
+            (None, Some(id)) => Subject::User(id),
+            (None, None) => return Err(Error::setup("the JWT configuration has neither enterpriseID nor userID")),
+        };
+        let settings = file.box_app_settings;
+        let auth = settings.app_auth;
+        Ok(Self {
+            client_id: settings.client_id,
+            client_secret: settings.client_secret,
+            key_id: auth.public_key_id,
+            key: read_key(auth.private_key.expose_secret(), auth.passphrase.as_ref())?,
+            subject,
+            algorithm: Algorithm::default(),
+            audience: None,
+        })
+    }
+
+    /// The same app on another's behalf.
+    pub fn with_subject(&self, subject: Subject) -> Self {
+        Self { subject, ..self.clone() }
+    }
+
+    /// Signs with this algorithm instead of RS256.
+    pub fn algorithm(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
+    /// Signs for this audience.
+    ///
+    /// Without it, it is `https://api.box.com/oauth2/token` for a client of Box, and the service's own
+    /// token address for a client of a service. Say Box's where an address leads to Box by a gateway.
+    pub fn audience(self, audience: impl Into<String>) -> Self {
+        Self { audience: Some(audience.into()), ..self }
+    }
+
+    /// The form of the token endpoint, with an assertion of its own: each is accepted once.
+    pub(super) fn form(&self, addresses: &Addresses, now: Timestamp) -> Result<Form, Error> {
+        let audience = match &self.audience {
+            Some(audience) => audience,
+            None if addresses.base == BOX => BOX_AUDIENCE,
+            None => &addresses.token,
+        };
+        Ok(vec![
+            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
+            ("client_id", self.client_id.clone()),
+            ("client_secret", self.client_secret.expose_secret().to_owned()),
+            ("assertion", self.assertion(audience, now)?),
+        ])
+    }
+
+    fn assertion(&self, audience: &str, now: Timestamp) -> Result<String, Error> {
+        let (kind, id) = self.subject.parts();
+        let claims = Claims {
+            iss: &self.client_id,
+            sub: id,
+            box_sub_type: kind,
+            aud: audience,
+            jti: random::id(),
+            // No `iat` and no `nbf`: Box allows them no clock that is a second ahead.
+            exp: now.as_second() + LIFE_S,
+        };
+        let algorithm = match self.algorithm {
+            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
+            Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
+        };
+        let header = Header { kid: Some(self.key_id.clone()), ..Header::new(algorithm) };
+        jsonwebtoken::encode(&header, &claims, &self.key)
+            .map_err(|error| Error::setup_because("the private key cannot sign; it is an RSA key of 2048 bits or more", error))
+    }
+}
+
+impl fmt::Debug for Jwt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwt")
+            .field("client_id", &self.client_id)
+            .field("key_id", &self.key_id)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads a private key in PEM; no error shows a part of it.
+fn read_key(pem: &str, passphrase: Option<&SecretString>) -> Result<EncodingKey, Error> {
+    let pem = pem.trim();
+    if !pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+        if pem.contains("Proc-Type: 4,ENCRYPTED") {
+            return Err(Error::setup(
+                "the private key is encrypted in an old form; turn it into PKCS#8 with: openssl pkcs8 -topk8 -in old.pem -out new.pem",
+            ));
+        }
+        return EncodingKey::from_rsa_pem(pem.as_bytes())
+            .map_err(|_| Error::setup("the private key is no RSA key in PEM"));
+    }
+    let passphrase =
+        passphrase.ok_or_else(|| Error::setup("the private key is encrypted, and there is no passphrase"))?;
+    let unreadable = |_| Error::setup("the private key cannot be read: it is no encrypted PKCS#8 key in PEM");
+    let (label, document) = Document::from_pem(pem).map_err(unreadable)?;
+    EncryptedPrivateKeyInfoRef::validate_pem_label(label).map_err(|e| unreadable(e.into()))?;
+    let key = document.decode_msg::<EncryptedPrivateKeyInfoRef<'_>>().map_err(unreadable)?;
+    let key = key
+        .decrypt(passphrase.expose_secret())
+        .map_err(|_| Error::setup("the private key cannot be decrypted: is the passphrase right, and is it PBES2?"))?;
+    let pem = key
+        .to_pem("PRIVATE KEY", pkcs8::LineEnding::LF)
+        .map_err(|_| Error::setup("the private key cannot be read: it is no PKCS#8 key"))?;
+    EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::setup("the private key is no RSA key"))
+}

@@ -1,0 +1,201 @@
+//! Where refresh tokens are kept between two runs of a program.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Keeps the tokens of one person who signed in.
+///
+/// A refresh token is good for one use, so what [`TokenStore::save`] was given last is the only thing
+/// that still works. It is called before the new token is used, on a thread that may block. A store may
+/// be shared by several programs: each loads before it refreshes, and takes over what another saved.
+///
+/// [`MemoryStore`] is the shortest complete one.
+pub trait TokenStore: fmt::Debug + Send + Sync {
+    /// What was saved last, if anything is there.
+    fn load(&self) -> io::Result<Option<StoredTokens>>;
+    /// Keeps these instead of what was there; afterwards they survive a crash, if anything here does.
+    fn save(&self, tokens: &StoredTokens) -> io::Result<()>;
+    /// Forgets them.
+    fn clear(&self) -> io::Result<()>;
+}
+
+/// An access token with the refresh token for the next one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredTokens {
+    /// The present access token.
+    #[serde(serialize_with = "expose")]
+    pub access_token: SecretString,
+    /// Gets the next one, once.
+    #[serde(serialize_with = "expose")]
+    pub refresh_token: SecretString,
+    /// When the access token ends.
+    pub expires_at: Timestamp,
+}
+
+fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
+/// Keeps tokens in memory: they are gone with the program.
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<Option<StoredTokens>>);
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A store that begins with tokens from elsewhere.
+    pub fn holding(tokens: StoredTokens) -> Self {
+        Self(Mutex::new(Some(tokens)))
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<StoredTokens>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl TokenStore for MemoryStore {
+    fn load(&self) -> io::Result<Option<StoredTokens>> {
+        Ok(self.held().clone())
+    }
+
+    fn save(&self, tokens: &StoredTokens) -> io::Result<()> {
+        *self.held() = Some(tokens.clone());
+        Ok(())
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        *self.held() = None;
+        Ok(())
+    }
+}
+
+/// Keeps tokens in a JSON file that only its owner may read (mode 0600).
+///
+/// A save replaces the file as a whole, so that a crash leaves the old tokens or the new ones.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+}
+
+impl FileStore {
+    /// Keeps them in this file; its folder must be there.
+    ///
+    /// ```
+    /// # let folder = std::env::temp_dir();
+    /// use lightsout_client::{FileStore, TokenStore};
+    ///
+    /// let store = FileStore::new(folder.join("box-tokens-of-nobody.json"));
+    /// assert!(store.load()?.is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
+impl TokenStore for FileStore {
+    fn load(&self) -> io::Result<Option<StoredTokens>> {
+        let text = match fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        // The parser's own error could show a token.
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it holds no tokens of this library"))
+    }
+
+    fn save(&self, tokens: &StoredTokens) -> io::Result<()> {
+        let next = self.path.with_added_extension(format!("{}.new", std::process::id()));
+        let written = write(&next, tokens).and_then(|()| fs::rename(&next, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&next);
+        }
+        written?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        sync_folder(folder.unwrap_or(Path::new(".")))
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+fn write(path: &Path, tokens: &StoredTokens) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    // A file that was left behind keeps its old mode when it is opened.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    serde_json::to_writer(&mut file, tokens)?;
+    file.flush()?;
+    file.sync_all()
+}
+
+/// Makes the new name survive a loss of power.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn tokens(n: u32) -> StoredTokens {
+        StoredTokens {
+            access_token: format!("access-{n}").into(),
+            refresh_token: format!("refresh-{n}").into(),
+            expires_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn file_holds_the_last_tokens_for_its_owner_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokens.json");
+        let store = FileStore::new(&path);
+        assert!(store.load().expect("nothing yet").is_none());
+        // Left behind by a crash, and readable by all.
+        let left = path.with_added_extension(format!("{}.new", std::process::id()));
+        fs::write(&left, "old").expect("written");
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).expect("set");
+        store.save(&tokens(1)).expect("saved");
+        store.save(&tokens(2)).expect("saved again");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        let held = store.load().expect("readable").expect("there");
+        assert_eq!(held.refresh_token.expose_secret(), "refresh-2");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        store.clear().expect("cleared");
+        store.clear().expect("cleared twice");
+        assert!(store.load().expect("nothing").is_none());
+    }
+
+    #[test]
+    fn no_error_and_no_debug_shows_a_token() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokens.json");
+        fs::write(&path, r#"{"access_token":"hush"}"#).expect("written");
+        let error = FileStore::new(&path).load().expect_err("it is cut short");
+        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+        let memory = MemoryStore::holding(tokens(7));
+        assert!(!format!("{memory:?}").contains("-7"), "{memory:?}");
+    }
+}

@@ -1,0 +1,247 @@
+//! The present token: fetched once however many calls wait for it, and renewed before it ends.
+
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use lightsout_api::AccessToken;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Auth, OAuth, StoredTokens};
+use crate::error::Error;
+use crate::retry::Repeat;
+use crate::transport::{Form, Transport, now};
+
+/// How long before its end a token is renewed; a tenth of its life, if that is less.
+const RENEW_BEFORE: Duration = Duration::from_mins(1);
+/// After a renewal that failed, how long the present token is used before the next try.
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
+/// A clock that differs by less than this is not what an assertion was refused for.
+const SKEW_MIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// The tokens of one set of credentials.
+pub(crate) struct Tokens {
+    auth: Auth,
+    transport: Arc<Transport>,
+    present: RwLock<Option<Present>>,
+    /// Held by the one who renews, with tokens that a store could not take.
+    renewing: tokio::sync::Mutex<Option<StoredTokens>>,
+}
+
+#[derive(Clone)]
+struct Present {
+    token: SecretString,
+    renew_at: Option<Instant>,
+    ends_at: Option<Instant>,
+}
+
+impl Present {
+    fn new(token: SecretString, life: Duration) -> Self {
+        let now = Instant::now();
+        // Some servers leave the life out.
+        let life = (!life.is_zero()).then_some(life);
+        let renew_at = life.map(|life| now + life.saturating_sub(RENEW_BEFORE.min(life / 10)));
+        Self { token, renew_at, ends_at: life.map(|life| now + life) }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.renew_at.is_none_or(|at| Instant::now() < at)
+    }
+
+    fn is_alive(&self) -> bool {
+        self.ends_at.is_none_or(|at| Instant::now() < at)
+    }
+}
+
+impl Tokens {
+    pub(crate) fn new(auth: Auth, transport: Arc<Transport>) -> Self {
+        Self { auth, transport, present: RwLock::new(None), renewing: tokio::sync::Mutex::new(None) }
+    }
+
+    pub(crate) fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// The present token; a new one if there is none, if it ends soon, or if it is `refused`.
+    pub(crate) async fn token(self: &Arc<Self>, refused: Option<&SecretString>) -> Result<SecretString, Error> {
+        if let Auth::DeveloperToken(token) = &self.auth {
+            return Ok(token.clone());
+        }
+        if let Some(present) = self.usable(refused) {
+            return Ok(present.token);
+        }
+        // In a task of its own: a caller that goes away must not lose a refresh token that was just used.
+        let (this, refused) = (Arc::clone(self), refused.cloned());
+        let renewed = tokio::spawn(async move { this.renew(refused.as_ref()).await }).await;
+        renewed.unwrap_or_else(|error| Err(Error::setup_because("the token's renewal was cut short", error)))
+    }
+
+    /// Uses this token from now on, as after a sign-in.
+    pub(crate) async fn adopt(&self, app: &OAuth, reply: AccessToken) -> Result<(), Error> {
+        let mut unsaved = self.renewing.lock().await;
+        self.keep(app, reply, &mut unsaved).await?;
+        match &*unsaved {
+            Some(_) => Err(Error::setup("the tokens cannot be saved: they work until this program ends")),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets the present token.
+    pub(crate) fn forget(&self) {
+        self.set(None);
+    }
+
+    async fn renew(&self, refused: Option<&SecretString>) -> Result<SecretString, Error> {
+        let mut unsaved = self.renewing.lock().await;
+        if let Some(present) = self.usable(refused) {
+            return Ok(present.token);
+        }
+        let error = match self.fetch(refused, &mut unsaved).await {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        // It could not be renewed early: what is there is good to its end.
+        let present = self.get().filter(|present| present.is_alive() && !is_refused(present, refused));
+        let Some(present) = present.filter(|_| error.is_passing()) else { return Err(error) };
+        let token = present.token.clone();
+        self.set(Some(Present { renew_at: Some(Instant::now() + RENEW_AGAIN), ..present }));
+        Ok(token)
+    }
+
+    async fn fetch(
+        &self,
+        refused: Option<&SecretString>,
+        unsaved: &mut Option<StoredTokens>,
+    ) -> Result<SecretString, Error> {
+        let reply = match &self.auth {
+            Auth::DeveloperToken(token) => return Ok(token.clone()),
+            Auth::OAuth(app) => return self.refresh(app, refused, unsaved).await,
+            Auth::ClientCredentials(app) => self.ask(Repeat::Harmless, || Ok(app.form())).await?,
+            Auth::Jwt(jwt) => {
+                let signed = |ahead: SignedDuration| {
+                    move || jwt.form(&self.transport.addresses, now().saturating_add(ahead).unwrap_or_else(|_| now()))
+                };
+                match self.ask(Repeat::Harmless, signed(SignedDuration::ZERO)).await {
+                    Err(error) => match skew(&error) {
+                        Some(ahead) => self.ask(Repeat::Harmless, signed(ahead)).await?,
+                        None => return Err(error),
+                    },
+                    Ok(reply) => reply,
+                }
+            }
+        };
+        let life = Duration::from_secs(reply.expires_in);
+        let present = Present::new(reply.access_token.into(), life);
+        let token = present.token.clone();
+        self.set(Some(present));
+        Ok(token)
+    }
+
+    /// Uses the refresh token, or what another program got for it.
+    async fn refresh(
+        &self,
+        app: &OAuth,
+        refused: Option<&SecretString>,
+        unsaved: &mut Option<StoredTokens>,
+    ) -> Result<SecretString, Error> {
+        let mut stored = match unsaved.clone() {
+            Some(tokens) => tokens,
+            None => self.load(app).await?,
+        };
+        loop {
+            let life = Duration::try_from(stored.expires_at.duration_since(now())).unwrap_or_default();
+            let present = Present::new(stored.access_token.clone(), life);
+            if life > RENEW_BEFORE && !is_refused(&present, refused) {
+                self.set(Some(present));
+                return Ok(stored.access_token);
+            }
+            let error = match self.ask(Repeat::Harmless, || Ok(app.refresh_form(&stored))).await {
+                Ok(reply) => return self.keep(app, reply, unsaved).await,
+                Err(error) => error,
+            };
+            // Refused, it may have been used by another program in the meantime.
+            let newest = self.load(app).await?;
+            let same = newest.refresh_token.expose_secret() == stored.refresh_token.expose_secret();
+            if same || !matches!(error, Error::NotAuthenticated(_)) {
+                return Err(error);
+            }
+            stored = newest;
+        }
+    }
+
+    /// Uses the tokens of a reply, and saves them. What cannot be saved is kept for the next time: a
+    /// full disk must not sign anybody out.
+    async fn keep(
+        &self,
+        app: &OAuth,
+        reply: AccessToken,
+        unsaved: &mut Option<StoredTokens>,
+    ) -> Result<SecretString, Error> {
+        let refresh_token = reply.refresh_token.ok_or_else(|| {
+            Error::setup("the server gave no refresh token: is it an app with user authentication?")
+        })?;
+        let life = Duration::from_secs(reply.expires_in);
+        let stored = StoredTokens {
+            access_token: reply.access_token.into(),
+            refresh_token: refresh_token.into(),
+            expires_at: now().saturating_add(life).unwrap_or(Timestamp::MAX),
+        };
+        self.set(Some(Present::new(stored.access_token.clone(), life)));
+        let (store, tokens) = (Arc::clone(&app.store), stored.clone());
+        let saved = blocking(move || store.save(&tokens)).await;
+        #[cfg(feature = "tracing")]
+        if let Err(error) = &saved {
+            tracing::warn!(%error, "the renewed tokens cannot be saved");
+        }
+        let token = stored.access_token.clone();
+        *unsaved = saved.is_err().then_some(stored);
+        Ok(token)
+    }
+
+    async fn load(&self, app: &OAuth) -> Result<StoredTokens, Error> {
+        let store = Arc::clone(&app.store);
+        blocking(move || store.load())
+            .await
+            .map_err(|error| Error::setup_because("the saved tokens cannot be read", error))?
+            .ok_or_else(|| Error::setup("nobody has signed in yet: send a person to Client::authorization's address"))
+    }
+
+    async fn ask(
+        &self,
+        repeat: Repeat,
+        form: impl Fn() -> Result<Form, Error>,
+    ) -> Result<AccessToken, Error> {
+        self.transport.post_form(&self.transport.addresses.token, repeat, form).await?.json()
+    }
+
+    fn usable(&self, refused: Option<&SecretString>) -> Option<Present> {
+        self.get().filter(|present| present.is_fresh() && !is_refused(present, refused))
+    }
+
+    fn get(&self) -> Option<Present> {
+        self.present.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, present: Option<Present>) {
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = present;
+    }
+}
+
+fn is_refused(present: &Present, refused: Option<&SecretString>) -> bool {
+    refused.is_some_and(|refused| refused.expose_secret() == present.token.expose_secret())
+}
+
+/// How far the server's clock is ahead of ours, if an assertion may have been refused for that.
+fn skew(error: &Error) -> Option<SignedDuration> {
+    let Error::NotAuthenticated(api) = error else { return None };
+    let ahead = api.date?.duration_since(now());
+    (api.code == "invalid_grant" && ahead.abs() >= SKEW_MIN).then_some(ahead)
+}
+
+/// Runs what may block where that harms nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

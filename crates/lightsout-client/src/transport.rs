@@ -1,0 +1,206 @@
+//! One way to a server: addresses, connection, attempts, answers. Nothing here knows tokens.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, Response, Url};
+use serde::de::DeserializeOwned;
+
+use crate::client::BOX;
+use crate::error::{ApiError, Error};
+use crate::retry::{Pace, Repeat, Retry};
+
+/// Where Box's people sign in; it is not Box's API address.
+const BOX_AUTHORIZE: &str = "https://account.box.com/api/oauth2/authorize";
+
+/// The connection and the addresses of one server.
+pub(crate) struct Transport {
+    pub(crate) http: reqwest::Client,
+    pub(crate) addresses: Addresses,
+    pub(crate) timeout: Duration,
+    pub(crate) retry: Retry,
+}
+
+/// Where the parts of one server are, without a slash at the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) base: String,
+    pub(crate) token: String,
+    pub(crate) revoke: String,
+    pub(crate) authorize: String,
+}
+
+impl Addresses {
+    /// The addresses below `base`, which may end in `/2.0` as in Box's documents.
+    pub(crate) fn below(base: &str) -> Result<Self, Error> {
+        let base = base.trim().trim_end_matches('/');
+        let base = base.strip_suffix("/2.0").unwrap_or(base).trim_end_matches('/');
+        check_address(base)?;
+        let authorize = if base == BOX {
+            BOX_AUTHORIZE.to_owned()
+        } else {
+            format!("{base}/api/oauth2/authorize")
+        };
+        Ok(Self {
+            base: base.to_owned(),
+            token: format!("{base}/oauth2/token"),
+            revoke: format!("{base}/oauth2/revoke"),
+            authorize,
+        })
+    }
+}
+
+/// Refuses what is no address of a server. The text is not shown: it may hold a password.
+pub(crate) fn check_address(address: &str) -> Result<(), Error> {
+    let wrong = |why: &str| Error::setup(format!("a server's address is like {BOX}, and this one {why}"));
+    let url = Url::parse(address).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
+        return Err(wrong("begins with neither http:// nor https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("holds a name or password, which belong elsewhere"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("holds a `?` or a `#`"));
+    }
+    Ok(())
+}
+
+/// A whole answer of success.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads a JSON answer.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|source| Error::Unreadable { status: self.status, source })
+    }
+}
+
+impl Transport {
+    /// Sends a request once, and reads the whole answer.
+    pub(crate) async fn once(&self, request: RequestBuilder, pace: &Pace<'_>) -> Result<Answer, Error> {
+        let request = request.timeout(pace.timeout(self.timeout)).build()?;
+        let note = Note::new(&request, pace.attempt());
+        let answer = self.exchange(request).await;
+        note.finish(&answer);
+        answer
+    }
+
+    async fn exchange(&self, request: reqwest::Request) -> Result<Answer, Error> {
+        let response = check(self.http.execute(request).await?).await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { status, headers, body: response.bytes().await?.to_vec() })
+    }
+
+    /// Posts a form without a token, as the token endpoint takes it.
+    pub(crate) async fn post_form(
+        &self,
+        url: &str,
+        repeat: Repeat,
+        form: impl Fn() -> Result<Form, Error>,
+    ) -> Result<Answer, Error> {
+        let mut pace = Pace::new(&self.retry, repeat);
+        loop {
+            match self.once(self.http.post(url).form(&form()?), &pace).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => pace.after(error).await?,
+            }
+        }
+    }
+}
+
+/// The fields of a form.
+pub(crate) type Form = Vec<(&'static str, String)>;
+
+/// Turns an answer of failure into an error.
+pub(crate) async fn check(response: Response) -> Result<Response, Error> {
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    // A body that cannot be read takes nothing away from what the status says.
+    let body = response.bytes().await.unwrap_or_default();
+    Err(ApiError::read(status, &headers, &body, now()).into())
+}
+
+/// The present time, to say until when to wait and to sign assertions with.
+#[expect(clippy::disallowed_methods, reason = "the one place where the client reads the wall clock")]
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// What a trace says of one attempt: method, path, status and time; never a query, a header or a body.
+#[cfg(feature = "tracing")]
+struct Note {
+    method: reqwest::Method,
+    path: String,
+    attempt: u32,
+    began: std::time::Instant,
+}
+
+#[cfg(feature = "tracing")]
+impl Note {
+    fn new(request: &reqwest::Request, attempt: u32) -> Self {
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        Self { method, path, attempt, began: std::time::Instant::now() }
+    }
+
+    fn finish(self, answer: &Result<Answer, Error>) {
+        let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let Self { method, path, attempt, .. } = self;
+        match answer {
+            Ok(Answer { status, .. }) => {
+                tracing::debug!(%method, path, attempt, status, elapsed_ms, "answered");
+            }
+            Err(error) => {
+                let (status, request_id) = (error.status(), error.api().map(|api| api.request_id.as_str()));
+                tracing::debug!(%method, path, attempt, status, request_id, elapsed_ms, "failed");
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+struct Note;
+
+#[cfg(not(feature = "tracing"))]
+impl Note {
+    fn new(_: &reqwest::Request, _: u32) -> Self {
+        Self
+    }
+
+    fn finish(self, _: &Result<Answer, Error>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_be_written_as_in_the_documents() {
+        let base = |address| Addresses::below(address).expect("an address").base;
+        assert_eq!(base("https://api.box.com/2.0"), "https://api.box.com");
+        assert_eq!(base(" https://api.box.com/2.0/ "), "https://api.box.com");
+        assert_eq!(base("http://127.0.0.1:8787/"), "http://127.0.0.1:8787");
+        let at_box = Addresses::below(BOX).expect("an address");
+        assert_eq!(at_box.authorize, "https://account.box.com/api/oauth2/authorize");
+        let own = Addresses::below("https://out.example/api").expect("an address");
+        assert_eq!(own.authorize, "https://out.example/api/api/oauth2/authorize");
+        assert_eq!(own.token, "https://out.example/api/oauth2/token");
+    }
+
+    #[test]
+    fn a_wrong_address_is_refused_without_being_shown() {
+        for address in
+            ["", "api.box.com", "ftp://x", "https://", "https://me:hush@api.box.com", "http://x/?hush", "http://x/#a"]
+        {
+            let error = Addresses::below(address).expect_err(address).to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}
