@@ -1,0 +1,3 @@
+//! Where the kit itself could be silently wrong.
+
+mod service;
