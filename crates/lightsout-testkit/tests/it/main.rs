@@ -1,0 +1,4 @@
+//! Where the kit itself could be silently wrong.
+
+mod scripted;
+mod service;
