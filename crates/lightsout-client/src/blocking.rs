@@ -1,0 +1,1 @@
+//! The same for programs without async: each method waits for its answer.

@@ -12,4 +12,4 @@ pub use keys::{
     ENCRYPTED_KEY_AES, ENCRYPTED_KEY_DES3, ENCRYPTED_KEY_DES3_SHA1, PASSPHRASE, PLAIN_KEY, PUBLIC_KEY,
 };
 pub use scripted::{Answer, Received, Script, Scripted};
-pub use service::{Service, example, example_blocking};
+pub use service::{Service, example, example_blocking, example_scripted};

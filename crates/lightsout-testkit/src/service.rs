@@ -14,7 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{ENCRYPTED_KEY_DES3, PASSPHRASE, PUBLIC_KEY};
+use crate::{Answer, ENCRYPTED_KEY_DES3, PASSPHRASE, PUBLIC_KEY, Script, Scripted};
 
 const ADMIN: &str = "ada@acme.example";
 const LOGIN: &str = "ann@acme.example";
@@ -169,6 +169,25 @@ where
             result
         };
         let result = tokio::time::timeout(EXAMPLE_WITHIN, run).await;
+        check(result.expect("the example ends within a minute"));
+    });
+}
+
+/// Runs an example against a scripted server that gives tokens and accepts terminations; panics if it
+/// fails or takes longer than a minute.
+pub fn example_scripted<F, Fut>(example: F)
+where
+    F: FnOnce(Scripted) -> Fut,
+    Fut: Future<Output = Result<(), Box<dyn Error>>>,
+{
+    runtime().block_on(async {
+        let tokens = json!({
+            "access_token": "ACCESS", "expires_in": 3600, "token_type": "bearer", "refresh_token": "REFRESH",
+        });
+        let script =
+            Script { token: vec![Answer::json(200, tokens)], calls: vec![Answer::accepted()] };
+        let server = Scripted::start(script).await;
+        let result = tokio::time::timeout(EXAMPLE_WITHIN, example(server)).await;
         check(result.expect("the example ends within a minute"));
     });
 }

@@ -348,7 +348,7 @@ both! {
         h.registrar.end_session(phone.id.as_str()).await.expect("ended");
         assert!(!h.is_active(&phone).await && h.is_active(&laptop).await);
         assert_eq!(status(h.registrar.end_session(phone.id.as_str()).await), Some(404));
-        let events = h.admin.admin_events(None, &["SESSION_ENDED"], 10).await.expect("events").entries;
+        let events = h.admin.event_page(&only("SESSION_ENDED")).await.expect("events").entries;
         assert_eq!(events.len(), 1);
         assert_eq!(events[0].source.as_ref().expect("whom")["id"], json!(ann));
         // Another enterprise's sessions and users do not exist here.
@@ -482,4 +482,11 @@ async fn token_of_registrar(h: &Harness) -> String {
     let request = reqwest::Client::new().post(h.url("/oauth2/token")).form(&form);
     let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
     answer["access_token"].as_str().expect("a token").to_owned()
+}
+
+fn only(event_type: &str) -> lightsout_client::EventQuery {
+    lightsout_client::EventQuery {
+        event_types: vec![event_type.to_owned()],
+        ..lightsout_client::EventQuery::history()
+    }
 }

@@ -189,7 +189,7 @@ both! {
         let session = h.sign_in(&ann).await;
         let request = CreateTermination { logins: vec!["ghost@acme.example".to_owned()], ..users(&[&ann, "999"]) };
         let error = h.admin.terminate(&request, None).await.expect_err("unknown");
-        let lightsout_client::Error::Api(error) = error else { panic!("{error}") };
+        let error = error.api().expect("the server answered");
         assert_eq!((error.status, error.code.as_str()), (404, "not_found"));
         assert!(error.message.contains("user_id 999") && error.message.contains("login ghost@acme.example"), "{error}");
         assert!(h.is_active(&session).await);

@@ -464,7 +464,7 @@ both! {
 
         let accepted = h.admin.as_user(&cleo).terminate(&users(&[&ann]), None).await.expect("accepted");
         assert_eq!((accepted.asked_by.id, accepted.as_user.map(|u| u.id)), (h.admin_id.clone(), Some(cleo.clone())));
-        let events = h.admin.admin_events(None, &["SESSION_TERMINATION_REQUESTED"], 10).await.expect("events").entries;
+        let events = h.admin.event_page(&only("SESSION_TERMINATION_REQUESTED")).await.expect("events").entries;
         assert_eq!(events[0].created_by.as_ref().expect("somebody").id, h.admin_id);
         assert_eq!(events[0].additional_details.as_ref().expect("details")["as_user"]["id"], json!(cleo));
         work_off(h).await;
@@ -487,5 +487,12 @@ both! {
             assert!(!stored.contains(secret.as_str()));
             assert!(stored.contains(&sha256(secret)));
         }
+    }
+}
+
+fn only(event_type: &str) -> lightsout_client::EventQuery {
+    lightsout_client::EventQuery {
+        event_types: vec![event_type.to_owned()],
+        ..lightsout_client::EventQuery::history()
     }
 }

@@ -49,6 +49,7 @@ impl Answer {
             expires_in,
             token_type: "bearer".to_owned(),
             restricted_to: Vec::new(),
+            refresh_token: None,
         };
         Self::json(200, json!(token))
     }
