@@ -8,6 +8,7 @@ mod follow;
 mod output;
 mod report;
 mod serve;
+mod targets;
 mod terminate;
 
 use std::path::PathBuf;
