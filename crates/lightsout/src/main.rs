@@ -6,6 +6,7 @@ mod events;
 mod exit;
 mod follow;
 mod output;
+mod profile;
 mod report;
 mod serve;
 mod targets;
