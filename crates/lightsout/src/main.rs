@@ -1,6 +1,7 @@
 //! The `lightsout` command: the service, its set-up, and a client.
 
 mod admin;
+mod confirm;
 mod demo;
 mod events;
 mod exit;
