@@ -6,6 +6,7 @@ mod demo;
 mod events;
 mod exit;
 mod follow;
+mod name;
 mod output;
 mod profile;
 mod report;
