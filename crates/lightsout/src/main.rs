@@ -6,6 +6,7 @@ mod demo;
 mod events;
 mod exit;
 mod follow;
+mod generate;
 mod name;
 mod output;
 mod profile;
@@ -43,6 +44,10 @@ enum Command {
     Groups(terminate::Groups),
     /// Shows and follows terminations.
     Terminations(terminate::Terminations),
+    /// Prints the completions of a shell.
+    Completions(generate::Completions),
+    /// Prints the manual page, or writes one for every command.
+    Man(generate::Manual),
 }
 
 /// Where the service's configuration is.
@@ -64,6 +69,8 @@ async fn main() -> ExitCode {
         Command::Users(command) => command.run().await,
         Command::Groups(command) => command.run().await,
         Command::Terminations(command) => command.run().await,
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(code) => code,
