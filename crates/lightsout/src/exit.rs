@@ -46,6 +46,9 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     if let Some(lightsout_server::ops::Error::NotFound(_)) = error.downcast_ref() {
         return ExitCode::from(NOT_FOUND);
     }
+    if error.is::<crate::name::NotThere>() {
+        return ExitCode::from(NOT_FOUND);
+    }
     let Some(error) = error.downcast_ref::<lightsout_client::Error>() else { return ExitCode::FAILURE };
     if let lightsout_client::Error::Api(api) = error
         && ["invalid_client", "invalid_grant", "unauthorized_client"].contains(&api.code.as_str())

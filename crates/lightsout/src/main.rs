@@ -1,13 +1,18 @@
 //! The `lightsout` command: the service, its set-up, and a client.
 
 mod admin;
+mod confirm;
 mod demo;
 mod events;
 mod exit;
 mod follow;
+mod generate;
+mod name;
 mod output;
+mod profile;
 mod report;
 mod serve;
+mod targets;
 mod terminate;
 
 use std::path::PathBuf;
@@ -39,6 +44,10 @@ enum Command {
     Groups(terminate::Groups),
     /// Shows and follows terminations.
     Terminations(terminate::Terminations),
+    /// Prints the completions of a shell.
+    Completions(generate::Completions),
+    /// Prints the manual page, or writes one for every command.
+    Man(generate::Manual),
 }
 
 /// Where the service's configuration is.
@@ -60,6 +69,8 @@ async fn main() -> ExitCode {
         Command::Users(command) => command.run().await,
         Command::Groups(command) => command.run().await,
         Command::Terminations(command) => command.run().await,
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(code) => code,
