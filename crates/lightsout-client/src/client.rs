@@ -276,7 +276,11 @@ impl ClientBuilder {
                 value.set_sensitive(true);
                 self.headers.append(name, value);
             }
-            _ => self.wrong = Some(Error::setup(format!("the header {name:?} or its value has characters that no header may have"))),
+            _ => {
+                self.wrong = Some(Error::setup(format!(
+                    "the header {name:?} or its value has characters that no header may have"
+                )))
+            }
         }
         self
     }
@@ -303,7 +307,8 @@ impl ClientBuilder {
             Ok(certificates) if !certificates.is_empty() => self.root_certificates.extend(certificates),
             Ok(_) => self.wrong = Some(Error::setup("the root certificates hold no PEM certificate")),
             Err(error) => {
-                self.wrong = Some(Error::setup_because("the root certificates are no PEM certificates", error));
+                self.wrong =
+                    Some(Error::setup_because("the root certificates are no PEM certificates", error));
             }
         }
         self
@@ -348,7 +353,8 @@ impl ClientBuilder {
         if let Some(proxy) = self.proxy {
             http = http.proxy(proxy);
         }
-        let http = http.build().map_err(|error| Error::setup_because("the connection cannot be set up", error))?;
+        let http =
+            http.build().map_err(|error| Error::setup_because("the connection cannot be set up", error))?;
         let (timeout, retry) = (self.timeout, self.retry);
         let transport = Arc::new(Transport { http, addresses, timeout, retry });
         let tokens = Arc::new(Tokens::new(self.auth, Arc::clone(&transport)));

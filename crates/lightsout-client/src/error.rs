@@ -158,7 +158,7 @@ pub struct ApiError {
     /// When the server allows the next try (`Retry-After`).
     pub retry_at: Option<Timestamp>,
     /// The scope that the challenge names (RFC 6750, section 3).
-    scope: Option<String>,
+    pub(crate) scope: Option<String>,
     /// How long to wait, as the server said it.
     pub(crate) retry_after: Option<Duration>,
     /// The server's clock.
@@ -343,10 +343,7 @@ mod tests {
         assert_eq!(page.message, "a page instead of JSON (text/html, 17 bytes)");
         assert_eq!(page.code, "unavailable");
         let empty = read(401, &[("box-request-id", "abc")], "");
-        assert_eq!(
-            empty.to_string(),
-            "401 unauthorized: an answer without a body [request abc]"
-        );
+        assert_eq!(empty.to_string(), "401 unauthorized: an answer without a body [request abc]");
         assert_eq!(read(500, &[], "[1]").message, "[1]");
     }
 
@@ -374,10 +371,8 @@ mod tests {
         let seconds = read(429, &[("retry-after", "100")], "");
         assert_eq!(seconds.retry_at, Some("2026-01-01T00:01:40Z".parse().expect("a time")));
         // Ten seconds by the server's clock, which is a year behind ours.
-        let headers = [
-            ("date", "Wed, 01 Jan 2025 00:00:00 GMT"),
-            ("retry-after", "Wed, 01 Jan 2025 00:00:10 GMT"),
-        ];
+        let headers =
+            [("date", "Wed, 01 Jan 2025 00:00:00 GMT"), ("retry-after", "Wed, 01 Jan 2025 00:00:10 GMT")];
         assert_eq!(read(503, &headers, "").retry_at, Some("2026-01-01T00:00:10Z".parse().expect("a time")));
     }
 

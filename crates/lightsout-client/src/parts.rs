@@ -33,11 +33,7 @@ pub struct Part<R, A> {
 }
 
 /// Sends requests, some at once, and answers in their order.
-pub(crate) async fn send<R, A, F>(
-    requests: Vec<R>,
-    at_once: usize,
-    one: impl Fn(R) -> F,
-) -> Vec<Part<R, A>>
+pub(crate) async fn send<R, A, F>(requests: Vec<R>, at_once: usize, one: impl Fn(R) -> F) -> Vec<Part<R, A>>
 where
     R: Clone,
     F: Future<Output = Result<A, Error>>,
@@ -108,10 +104,7 @@ mod tests {
         };
         let split: Vec<_> =
             of_users(body.clone(), 2).into_iter().map(|part| (part.user_ids, part.user_logins)).collect();
-        assert_eq!(
-            split,
-            [(list(&["1", "2"]), None), (list(&["3"]), list(&["a"])), (None, list(&["b"]))]
-        );
+        assert_eq!(split, [(list(&["1", "2"]), None), (list(&["3"]), list(&["a"])), (None, list(&["b"]))]);
         assert_eq!(of_users(body.clone(), 5), [body]);
         assert_eq!(of_users(CreateUserTerminateSessionRequestBody::default(), 5).len(), 1);
     }
@@ -129,21 +122,32 @@ mod tests {
     #[tokio::test]
     async fn what_another_part_would_meet_as_well_stops_them() {
         let gone = || crate::ApiError { status: 401, ..crate::ApiError::default() };
-        let parts = send(vec![1, 2, 3, 4], 1, |n| async move {
-            if n == 2 { Err(Error::from(gone())) } else { Ok(n) }
-        })
-        .await;
+        let parts =
+            send(
+                vec![1, 2, 3, 4],
+                1,
+                |n| async move { if n == 2 { Err(Error::from(gone())) } else { Ok(n) } },
+            )
+            .await;
         let results: Vec<String> = parts
             .iter()
-            .map(|part| part.result.as_ref().map_or_else(|e| e.status().map_or("not sent".into(), |s| s.to_string()), |n| format!("ok {n}")))
+            .map(|part| {
+                part.result.as_ref().map_or_else(
+                    |e| e.status().map_or("not sent".into(), |s| s.to_string()),
+                    |n| format!("ok {n}"),
+                )
+            })
             .collect();
         assert_eq!(results, ["ok 1", "401", "not sent", "not sent"]);
 
         let missing = || crate::ApiError { status: 404, ..crate::ApiError::default() };
-        let parts = send(vec![1, 2, 3], 2, |n| async move {
-            if n == 1 { Err(Error::from(missing())) } else { Ok(n) }
-        })
-        .await;
+        let parts =
+            send(
+                vec![1, 2, 3],
+                2,
+                |n| async move { if n == 1 { Err(Error::from(missing())) } else { Ok(n) } },
+            )
+            .await;
         assert_eq!(parts.iter().map(|part| part.result.is_ok()).collect::<Vec<_>>(), [false, true, true]);
     }
 }

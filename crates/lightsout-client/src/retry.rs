@@ -120,6 +120,7 @@ impl<'a> Pace<'a> {
     }
 
     /// The number of the present attempt, from 1.
+    #[cfg(feature = "tracing")]
     pub(crate) fn attempt(&self) -> u32 {
         self.failed + 1
     }

@@ -362,7 +362,10 @@ mod tests {
 
     #[test]
     fn a_202_is_the_acceptance_whatever_its_body() {
-        assert_eq!(read(202, "application/json", r#"{"message":"yes"}"#).expect("ok"), Some("yes".to_owned()));
+        assert_eq!(
+            read(202, "application/json", r#"{"message":"yes"}"#).expect("ok"),
+            Some("yes".to_owned())
+        );
         assert_eq!(read(202, "text/plain", "taken \n").expect("ok"), Some("taken".to_owned()));
         assert_eq!(read(202, "", "").expect("ok"), None);
         assert_eq!(read(201, "application/json", "{}").expect("ok"), None);

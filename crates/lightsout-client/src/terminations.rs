@@ -1,8 +1,6 @@
 //! Terminations of a lightsout service.
 
-use lightsout_api::{
-    CreateTermination, Outcome, OutcomePage, Preview, Termination, TerminationPage,
-};
+use lightsout_api::{CreateTermination, Outcome, OutcomePage, Preview, Termination, TerminationPage};
 use reqwest::Method;
 
 use crate::client::{Client, segment};

@@ -37,11 +37,8 @@ impl Addresses {
         let base = base.trim().trim_end_matches('/');
         let base = base.strip_suffix("/2.0").unwrap_or(base).trim_end_matches('/');
         check_address(base)?;
-        let authorize = if base == BOX {
-            BOX_AUTHORIZE.to_owned()
-        } else {
-            format!("{base}/api/oauth2/authorize")
-        };
+        let authorize =
+            if base == BOX { BOX_AUTHORIZE.to_owned() } else { format!("{base}/api/oauth2/authorize") };
         Ok(Self {
             base: base.to_owned(),
             token: format!("{base}/oauth2/token"),
@@ -85,9 +82,16 @@ impl Transport {
     /// Sends a request once, and reads the whole answer.
     pub(crate) async fn once(&self, request: RequestBuilder, pace: &Pace<'_>) -> Result<Answer, Error> {
         let request = request.timeout(pace.timeout(self.timeout)).build()?;
-        let note = Note::new(&request, pace.attempt());
+        #[cfg(feature = "tracing")]
+        let attempt = Attempt {
+            method: request.method().clone(),
+            path: request.url().path().to_owned(),
+            number: pace.attempt(),
+            began: std::time::Instant::now(),
+        };
         let answer = self.exchange(request).await;
-        note.finish(&answer);
+        #[cfg(feature = "tracing")]
+        note(&attempt, &answer);
         answer
     }
 
@@ -134,47 +138,28 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// What a trace says of one attempt: method, path, status and time; never a query, a header or a body.
+/// Says of one attempt its method, path, status and time; never a query, a header or a body.
 #[cfg(feature = "tracing")]
-struct Note {
-    method: reqwest::Method,
-    path: String,
-    attempt: u32,
-    began: std::time::Instant,
-}
-
-#[cfg(feature = "tracing")]
-impl Note {
-    fn new(request: &reqwest::Request, attempt: u32) -> Self {
-        let (method, path) = (request.method().clone(), request.url().path().to_owned());
-        Self { method, path, attempt, began: std::time::Instant::now() }
-    }
-
-    fn finish(self, answer: &Result<Answer, Error>) {
-        let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let Self { method, path, attempt, .. } = self;
-        match answer {
-            Ok(Answer { status, .. }) => {
-                tracing::debug!(%method, path, attempt, status, elapsed_ms, "answered");
-            }
-            Err(error) => {
-                let (status, request_id) = (error.status(), error.api().map(|api| api.request_id.as_str()));
-                tracing::debug!(%method, path, attempt, status, request_id, elapsed_ms, "failed");
-            }
+fn note(request: &Attempt, answer: &Result<Answer, Error>) {
+    let elapsed_ms = u64::try_from(request.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (method, path, attempt) = (&request.method, &request.path, request.number);
+    match answer {
+        Ok(Answer { status, .. }) => {
+            tracing::debug!(%method, path, attempt, status, elapsed_ms, "answered");
+        }
+        Err(error) => {
+            let (status, request_id) = (error.status(), error.api().map(|api| api.request_id.as_str()));
+            tracing::debug!(%method, path, attempt, status, request_id, elapsed_ms, "failed");
         }
     }
 }
 
-#[cfg(not(feature = "tracing"))]
-struct Note;
-
-#[cfg(not(feature = "tracing"))]
-impl Note {
-    fn new(_: &reqwest::Request, _: u32) -> Self {
-        Self
-    }
-
-    fn finish(self, _: &Result<Answer, Error>) {}
+#[cfg(feature = "tracing")]
+struct Attempt {
+    method: reqwest::Method,
+    path: String,
+    number: u32,
+    began: std::time::Instant,
 }
 
 #[cfg(test)]
@@ -196,9 +181,15 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_refused_without_being_shown() {
-        for address in
-            ["", "api.box.com", "ftp://x", "https://", "https://me:hush@api.box.com", "http://x/?hush", "http://x/#a"]
-        {
+        for address in [
+            "",
+            "api.box.com",
+            "ftp://x",
+            "https://",
+            "https://me:hush@api.box.com",
+            "http://x/?hush",
+            "http://x/#a",
+        ] {
             let error = Addresses::below(address).expect_err(address).to_string();
             assert!(!error.contains("hush"), "{error}");
         }

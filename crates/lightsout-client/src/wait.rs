@@ -180,9 +180,9 @@ async fn watch(
 /// Whether an event names a target, or speaks of ended sessions in its type.
 fn concerns(event: &Event, targets: &HashSet<String>) -> bool {
     let names = |value: &Value| {
-        ["id", "login", "user_id", "user_email", "group_id"]
-            .iter()
-            .any(|field| value.get(field).and_then(Value::as_str).is_some_and(|v| targets.contains(&v.to_lowercase())))
+        ["id", "login", "user_id", "user_email", "group_id"].iter().any(|field| {
+            value.get(field).and_then(Value::as_str).is_some_and(|v| targets.contains(&v.to_lowercase()))
+        })
     };
     ["SESSION", "TERMINAT"].iter().any(|word| event.event_type.to_uppercase().contains(word))
         || event.source.as_ref().is_some_and(names)

@@ -184,8 +184,7 @@ where
         let tokens = json!({
             "access_token": "ACCESS", "expires_in": 3600, "token_type": "bearer", "refresh_token": "REFRESH",
         });
-        let script =
-            Script { token: vec![Answer::json(200, tokens)], calls: vec![Answer::accepted()] };
+        let script = Script { token: vec![Answer::json(200, tokens)], calls: vec![Answer::accepted()] };
         let server = Scripted::start(script).await;
         let result = tokio::time::timeout(EXAMPLE_WITHIN, example(server)).await;
         check(result.expect("the example ends within a minute"));

@@ -50,18 +50,10 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(NOT_FOUND);
     }
     let Some(error) = error.downcast_ref::<lightsout_client::Error>() else { return ExitCode::FAILURE };
-    if let lightsout_client::Error::Api(api) = error
-        && ["invalid_client", "invalid_grant", "unauthorized_client"].contains(&api.code.as_str())
-    {
-        return ExitCode::from(3);
-    }
-    ExitCode::from(match error.status() {
-        Some(401 | 403) => 3,
-        Some(404) => NOT_FOUND,
-        Some(_) => 1,
-        None => match error {
-            lightsout_client::Error::Transport { .. } => NOT_REACHED,
-            _ => 1,
-        },
+    ExitCode::from(match error {
+        lightsout_client::Error::NotAuthenticated(_) | lightsout_client::Error::NotAllowed(_) => 3,
+        lightsout_client::Error::NotFound(_) => NOT_FOUND,
+        lightsout_client::Error::Transport { .. } => NOT_REACHED,
+        _ => 1,
     })
 }

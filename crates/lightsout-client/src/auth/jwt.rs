@@ -130,7 +130,9 @@ impl Jwt {
         let subject = match (file.enterprise_id.filter(|id| id != "0"), file.user_id) {
             (Some(id), _) => Subject::Enterprise(id),
             (None, Some(id)) => Subject::User(id),
-            (None, None) => return Err(Error::setup("the JWT configuration has neither enterpriseID nor userID")),
+            (None, None) => {
+                return Err(Error::setup("the JWT configuration has neither enterpriseID nor userID"));
+            }
         };
         let settings = file.box_app_settings;
         let auth = settings.app_auth;
@@ -195,8 +197,9 @@ impl Jwt {
             Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
         };
         let header = Header { kid: Some(self.key_id.clone()), ..Header::new(algorithm) };
-        jsonwebtoken::encode(&header, &claims, &self.key)
-            .map_err(|error| Error::setup_because("the private key cannot sign; it is an RSA key of 2048 bits or more", error))
+        jsonwebtoken::encode(&header, &claims, &self.key).map_err(|error| {
+            Error::setup_because("the private key cannot sign; it is an RSA key of 2048 bits or more", error)
+        })
     }
 }
 
@@ -228,9 +231,9 @@ fn read_key(pem: &str, passphrase: Option<&SecretString>) -> Result<EncodingKey,
     let (label, document) = Document::from_pem(pem).map_err(unreadable)?;
     EncryptedPrivateKeyInfoRef::validate_pem_label(label).map_err(|e| unreadable(e.into()))?;
     let key = document.decode_msg::<EncryptedPrivateKeyInfoRef<'_>>().map_err(unreadable)?;
-    let key = key
-        .decrypt(passphrase.expose_secret())
-        .map_err(|_| Error::setup("the private key cannot be decrypted: is the passphrase right, and is it PBES2?"))?;
+    let key = key.decrypt(passphrase.expose_secret()).map_err(|_| {
+        Error::setup("the private key cannot be decrypted: is the passphrase right, and is it PBES2?")
+    })?;
     let pem = key
         .to_pem("PRIVATE KEY", pkcs8::LineEnding::LF)
         .map_err(|_| Error::setup("the private key cannot be read: it is no PKCS#8 key"))?;

@@ -127,7 +127,9 @@ impl Client {
     pub async fn exchange_code(&self, sign_in: &Authorization, code: &str, state: &str) -> Result<(), Error> {
         let app = self.oauth()?.clone();
         if state != sign_in.state.expose_secret() {
-            return Err(Error::setup("the state is not the one of this sign-in, so the code may be another's"));
+            return Err(Error::setup(
+                "the state is not the one of this sign-in, so the code may be another's",
+            ));
         }
         let form = app.form(
             "authorization_code",

@@ -64,7 +64,10 @@ impl Tokens {
     }
 
     /// The present token; a new one if there is none, if it ends soon, or if it is `refused`.
-    pub(crate) async fn token(self: &Arc<Self>, refused: Option<&SecretString>) -> Result<SecretString, Error> {
+    pub(crate) async fn token(
+        self: &Arc<Self>,
+        refused: Option<&SecretString>,
+    ) -> Result<SecretString, Error> {
         if let Auth::DeveloperToken(token) = &self.auth {
             return Ok(token.clone());
         }
@@ -120,7 +123,12 @@ impl Tokens {
             Auth::ClientCredentials(app) => self.ask(Repeat::Harmless, || Ok(app.form())).await?,
             Auth::Jwt(jwt) => {
                 let signed = |ahead: SignedDuration| {
-                    move || jwt.form(&self.transport.addresses, now().saturating_add(ahead).unwrap_or_else(|_| now()))
+                    move || {
+                        jwt.form(
+                            &self.transport.addresses,
+                            now().saturating_add(ahead).unwrap_or_else(|_| now()),
+                        )
+                    }
                 };
                 match self.ask(Repeat::Harmless, signed(SignedDuration::ZERO)).await {
                     Err(error) => match skew(&error) {
@@ -204,7 +212,9 @@ impl Tokens {
         blocking(move || store.load())
             .await
             .map_err(|error| Error::setup_because("the saved tokens cannot be read", error))?
-            .ok_or_else(|| Error::setup("nobody has signed in yet: send a person to Client::authorization's address"))
+            .ok_or_else(|| {
+                Error::setup("nobody has signed in yet: send a person to Client::authorization's address")
+            })
     }
 
     async fn ask(
@@ -240,8 +250,6 @@ fn skew(error: &Error) -> Option<SignedDuration> {
 }
 
 /// Runs what may block where that harms nobody.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -26,11 +26,9 @@ async fn send(h: &Harness, token: &str, method: Method, path: &str, body: Value)
 }
 
 fn refused<T>(result: Result<T, Error>) -> (u16, String) {
-    match result {
-        Err(Error::Api(error)) => (error.status, error.code),
-        Err(error) => panic!("{error}"),
-        Ok(_) => panic!("it was not refused"),
-    }
+    let Err(error) = result else { panic!("it was not refused") };
+    let answer = error.api().expect("the server answered");
+    (answer.status, answer.code.clone())
 }
 
 fn person(name: &str, role: Role) -> CreateUser {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lightsout_client::Client;
 use lightsout_client::api::{
     CreateTermination, Introspection, RegisterSession, RegisteredSession, SessionState, UpdateUser,
     UserStatus,
 };
-use lightsout_client::{Client, Error};
 use lightsout_server::clock::timestamp;
 use lightsout_server::ops::admin;
 use lightsout_server::random::sha256;
@@ -43,11 +43,9 @@ async fn is_active(h: &Harness, id: &str) -> bool {
 
 /// The refusal of a registration: status, and what it says.
 async fn refusal(client: &Client, sessions: Vec<RegisterSession>) -> (u16, String) {
-    match client.register_sessions(sessions).await {
-        Err(Error::Api(error)) => (error.status, error.message),
-        Err(error) => panic!("{error}"),
-        Ok(_) => panic!("it was not refused"),
-    }
+    let error = client.register_sessions(sessions).await.expect_err("it is refused");
+    let answer = error.api().expect("the server answered");
+    (answer.status, answer.message.clone())
 }
 
 fn status<T>(result: Result<T, Error>) -> Option<u16> {
