@@ -279,7 +279,7 @@ impl ClientBuilder {
             _ => {
                 self.wrong = Some(Error::setup(format!(
                     "the header {name:?} or its value has characters that no header may have"
-                )))
+                )));
             }
         }
         self
