@@ -1,7 +1,5 @@
 //! The question before many people are ended.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 

@@ -1,16 +1,30 @@
-//! `lightsout events verify`: walks the chain over the event log.
+//! `lightsout events`: proves the event log where it is, and follows it from anywhere.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use lightsout_api::Event;
+use lightsout_client::EventQuery;
 use lightsout_server::config::Config;
 use lightsout_server::server;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::connect::Server;
 use crate::exit::Usage;
 use crate::output::say;
+use crate::profile::Wire;
 
-/// Proves the event log, on the server's own machine.
+const FOLLOW_HELP: &str = "\
+Examples:
+  lightsout events follow
+  lightsout events follow --from start --type SESSION_TERMINATION_DONE --json";
+
+/// How often a service is asked for new events; Box counts calls, and is asked less.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+const ASK_BOX_EVERY: Duration = Duration::from_secs(5);
+
+/// Follows and proves the event log.
 #[derive(Args)]
 pub(crate) struct Events {
     #[command(subcommand)]
@@ -19,7 +33,10 @@ pub(crate) struct Events {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Walks the chain, and names the first event that does not hold.
+    /// Shows admin events as they come, of a service or of Box.
+    #[command(after_help = FOLLOW_HELP)]
+    Follow(Box<Follow>),
+    /// Walks the chain on the server's own machine, and names the first event that does not hold.
     Verify {
         #[command(flatten)]
         file: crate::ConfigFile,
@@ -34,7 +51,10 @@ enum Command {
 
 impl Events {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let Command::Verify { file, expect, json } = self.command;
+        let (file, expect, json) = match self.command {
+            Command::Follow(command) => return command.run().await,
+            Command::Verify { file, expect, json } => (file, expect, json),
+        };
         let expect = expect.as_deref().map(parse).transpose()?;
         let db = server::open_to_read(&Config::load(&file.config)?).await?;
         let kept = expect.as_ref().map(|(position, hash)| (*position, hash.as_str()));
@@ -64,6 +84,55 @@ impl Events {
             }
         })
     }
+}
+
+#[derive(Args)]
+struct Follow {
+    /// Only events of this type; may be repeated.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Where to begin: `now`, `start`, or a position.
+    #[arg(long, default_value = "now", value_name = "POSITION")]
+    from: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Follow {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let connection = self.server.connect()?;
+        let position = if self.from == "start" { "0".to_owned() } else { self.from };
+        let query =
+            EventQuery { position: Some(position), event_types: self.types, ..EventQuery::streaming() };
+        let every = if connection.wire == Wire::Box { ASK_BOX_EVERY } else { ASK_EVERY };
+        let mut events = connection.client.follow_events(query, every);
+        loop {
+            tokio::select! {
+                next = events.next() => match next? {
+                    Some(event) => self.server.print(&event, line),
+                    None => return Ok(ExitCode::SUCCESS),
+                },
+                _ = tokio::signal::ctrl_c() => {
+                    let position = events.position().unwrap_or("now");
+                    eprintln!("\nto go on: lightsout events follow --from {position}");
+                    return Ok(ExitCode::from(130));
+                }
+            }
+        }
+    }
+}
+
+/// An event in one line: when, what, by whom, about whom.
+pub(crate) fn line(event: &Event) -> String {
+    let mut text = format!("{}  {}", event.created_at.strftime("%FT%TZ"), event.event_type);
+    if let Some(by) = &event.created_by {
+        text.push_str(&format!("  by {}", by.login.as_deref().unwrap_or(&by.id)));
+    }
+    let field = |name: &str| event.source.as_ref()?.get(name).and_then(Value::as_str);
+    if let Some(about) = field("login").or_else(|| field("name")).or_else(|| field("id")) {
+        text.push_str(&format!("  about {about}"));
+    }
+    text
 }
 
 /// Reads `POSITION:HASH`; a hash that was cut short proves nothing.

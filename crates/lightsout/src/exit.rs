@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use lightsout_client::Error;
+
 /// Shown below the help.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -10,14 +12,16 @@ Exit codes:
   2  wrong usage
   3  not allowed: the token, its scopes or the role
   4  not found: an id, login or group
-  5  finished, but not every outcome is a verified end, or somebody was left out
-  6  the server could not be reached
+  5  accepted, but not every outcome is a verified end, or somebody was left out
+  6  the server could not be reached, or did not take the request in time
   7  the event log does not verify, or is empty
   130  interrupted; a termination that was accepted goes on";
 
+const USAGE: u8 = 2;
+const NOT_ALLOWED: u8 = 3;
 const NOT_FOUND: u8 = 4;
 pub(crate) const PARTLY_FAILED: u8 = 5;
-pub(crate) const NOT_REACHED: u8 = 6;
+const NOT_REACHED: u8 = 6;
 pub(crate) const NOT_VERIFIED: u8 = 7;
 
 /// Words that cannot be what was meant.
@@ -25,35 +29,41 @@ pub(crate) const NOT_VERIFIED: u8 = 7;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
+/// Somebody or something that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Missing(pub(crate) String);
+
 /// What to try next, where that is known.
-pub(crate) fn hint_of(error: &anyhow::Error) -> &'static str {
-    match error.downcast_ref::<lightsout_client::Error>() {
-        Some(error) if error.status() == Some(401) => {
-            "; the token may be expired or ended, `lightsout admin token` makes a new one"
+pub(crate) fn hint_of(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Error>() {
+        Some(Error::NotAuthenticated(_)) => {
+            "; the token may be expired or ended: `lightsout login` keeps a new one".to_owned()
         }
-        Some(lightsout_client::Error::Transport { .. }) => {
-            "; is it running there? --url or LIGHTSOUT_URL says where"
-        }
-        _ => "",
+        Some(Error::RateLimited(api) | Error::Unavailable(api)) => match api.retry_at {
+            Some(at) => format!("; try again after {}", at.strftime("%FT%TZ")),
+            None => String::new(),
+        },
+        Some(Error::Transport { .. }) => "; is it running there? --url or --profile says where".to_owned(),
+        _ => String::new(),
     }
 }
 
 /// The code of an error from anywhere below.
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.is::<Usage>() {
-        return ExitCode::from(2);
+        return USAGE.into();
     }
-    if let Some(lightsout_server::ops::Error::NotFound(_)) = error.downcast_ref() {
-        return ExitCode::from(NOT_FOUND);
+    let missing = matches!(error.downcast_ref(), Some(lightsout_server::ops::Error::NotFound(_)));
+    if missing || error.is::<Missing>() || error.is::<crate::name::NotThere>() {
+        return NOT_FOUND.into();
     }
-    if error.is::<crate::name::NotThere>() {
-        return ExitCode::from(NOT_FOUND);
-    }
-    let Some(error) = error.downcast_ref::<lightsout_client::Error>() else { return ExitCode::FAILURE };
-    ExitCode::from(match error {
-        lightsout_client::Error::NotAuthenticated(_) | lightsout_client::Error::NotAllowed(_) => 3,
-        lightsout_client::Error::NotFound(_) => NOT_FOUND,
-        lightsout_client::Error::Transport { .. } => NOT_REACHED,
+    let code = match error.downcast_ref::<Error>() {
+        Some(Error::NotAuthenticated(_) | Error::NotAllowed(_)) => NOT_ALLOWED,
+        Some(Error::NotFound(_)) => NOT_FOUND,
+        Some(Error::Setup { .. }) => USAGE,
+        Some(Error::Transport { .. } | Error::RateLimited(_) | Error::Unavailable(_)) => NOT_REACHED,
         _ => 1,
-    })
+    };
+    code.into()
 }

@@ -1,11 +1,11 @@
-//! Follows a termination to its end, for people and for programs.
+//! Follows terminations to their end, for people and for programs.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
-use lightsout_api::Termination;
-use lightsout_client::Client;
+use anyhow::{Context, bail};
+use lightsout_api::{Event, Termination};
+use lightsout_client::{Client, Error, Follow};
 use serde_json::json;
 
 use crate::output::{Progress, say};
@@ -14,17 +14,49 @@ use crate::report::{people, show, show_reasons, verdict};
 /// How often a follower asks whether a system does not answer.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// Follows to the end: a bar of people, or one JSON line an event. Stopping to follow stops nothing.
+/// Follows all to the end: a bar of people, or one JSON line an event. Stopping to follow stops nothing.
 pub(crate) async fn follow(
     client: &Client,
-    accepted: &Termination,
+    accepted: &[Termination],
     json_lines: bool,
 ) -> anyhow::Result<ExitCode> {
-    let id = &accepted.id;
     if !json_lines {
-        eprintln!("  accepted     {id}, {}", people(accepted.people));
+        for termination in accepted {
+            eprintln!("  accepted     {}, {}", termination.id, people(termination.people));
+        }
     }
-    let mut shown = Shown::new(accepted, json_lines);
+    let mut shown = Shown::new(accepted.iter().map(|termination| termination.people).sum(), json_lines);
+    let (mut finished, mut code) = (Vec::new(), ExitCode::SUCCESS);
+    for termination in accepted {
+        match one(client, termination, &mut shown).await? {
+            Some(done) => finished.push(done),
+            None => return Ok(ExitCode::from(130)),
+        }
+    }
+    shown.finish();
+    for done in &finished {
+        say!("{}", if json_lines { json!(done).to_string() } else { show(done) });
+        if !json_lines {
+            show_reasons(client, done).await?;
+        }
+        code = worst(code, verdict(done));
+    }
+    Ok(code)
+}
+
+/// The code that says more: any other than success.
+pub(crate) fn worst(one: ExitCode, other: ExitCode) -> ExitCode {
+    if one == ExitCode::SUCCESS { other } else { one }
+}
+
+/// Follows one to its end; none when it was interrupted.
+async fn one(
+    client: &Client,
+    accepted: &Termination,
+    shown: &mut Shown,
+) -> anyhow::Result<Option<Termination>> {
+    let id = &accepted.id;
+    shown.begin(accepted);
     let mut events = client.follow_termination(&id.0);
     let mut ask = tokio::time::interval(ASK_EVERY);
     loop {
@@ -32,72 +64,110 @@ pub(crate) async fn follow(
             next = events.next() => next,
             _ = ask.tick() => {
                 // Only for what it may tell; the events decide.
-                if let Ok(now) = client.termination(&id.0).await {
+                if shown.connection(&events)
+                    && let Ok(now) = client.termination(&id.0).await
+                {
                     shown.silent_systems(&now);
                 }
                 continue;
             }
             _ = tokio::signal::ctrl_c() => {
+                shown.clear();
                 eprintln!("\nthe termination goes on; follow it with: lightsout terminations follow {id}");
-                return Ok(ExitCode::from(130));
+                return Ok(None);
             }
         };
         match next {
             Ok(Some(event)) => shown.event(&event),
             Ok(None) => break,
-            Err(error) if error.status() == Some(401) => {
-                anyhow::bail!(
+            Err(Error::NotAuthenticated(_)) => {
+                shown.clear();
+                bail!(
                     "{id} was accepted and goes on, but the token is over: it may be your own that it ended. With a new one: lightsout terminations follow {id}"
                 );
             }
             Err(error) => {
+                shown.clear();
                 return Err(error).context(format!(
                     "only following failed, which stops nothing; to go on: lightsout terminations follow {id}"
                 ));
             }
         }
     }
-    shown.finish();
-    let done = client.termination(&id.0).await?;
-    say!("{}", if json_lines { json!(done).to_string() } else { show(&done) });
-    if !json_lines {
-        show_reasons(client, &done).await?;
-    }
-    Ok(verdict(&done))
+    Ok(Some(client.termination(&id.0).await?))
 }
 
 /// What a follower has shown so far.
 struct Shown {
     progress: Option<Progress>,
+    /// People of the terminations before this one.
+    before: u64,
+    people: u64,
     systems: u64,
     outcomes: u64,
     silent: Vec<String>,
+    is_away: bool,
 }
 
 impl Shown {
-    fn new(accepted: &Termination, json_lines: bool) -> Self {
-        let progress = (!json_lines).then(|| Progress::new("final", accepted.people));
-        Self { progress, systems: accepted.systems.len().max(1) as u64, outcomes: 0, silent: Vec::new() }
+    fn new(people: u64, json_lines: bool) -> Self {
+        let progress = (!json_lines).then(|| Progress::new("final", people));
+        Self { progress, before: 0, people: 0, systems: 1, outcomes: 0, silent: Vec::new(), is_away: false }
     }
 
-    fn event(&mut self, event: &lightsout_api::Event) {
+    fn begin(&mut self, accepted: &Termination) {
+        self.before += self.people;
+        self.people = accepted.people;
+        self.systems = accepted.systems.len().max(1) as u64;
+        self.outcomes = 0;
+    }
+
+    fn event(&mut self, event: &Event) {
         self.outcomes += u64::from(event.event_type == "SESSION_TERMINATION_OUTCOME");
+        let done = self.before + (self.outcomes / self.systems).min(self.people);
         match &mut self.progress {
-            Some(progress) => progress.advance(self.outcomes / self.systems),
+            Some(progress) => progress.advance(done),
             None => say!("{}", json!(event)),
         }
+    }
+
+    /// Says when the server is away, and when it is back. Answers whether it is there.
+    fn connection(&mut self, events: &Follow) -> bool {
+        let is_away = !events.is_connected();
+        if is_away != self.is_away {
+            self.is_away = is_away;
+            self.note(if is_away {
+                "  waiting      the server does not answer; following goes on when it does"
+            } else {
+                "  waiting      the server is back"
+            });
+        }
+        !is_away
     }
 
     /// Says once of each system that it does not answer.
     fn silent_systems(&mut self, now: &Termination) {
         for system in now.systems.iter().filter(|s| s.unreachable > 0) {
-            if self.progress.is_some() && !self.silent.contains(&system.system) {
-                eprintln!(
+            if !self.silent.contains(&system.system) {
+                self.note(&format!(
                     "  waiting      {} does not answer; it is tried again until it does",
                     system.system
-                );
+                ));
                 self.silent.push(system.system.clone());
             }
+        }
+    }
+
+    fn note(&self, text: &str) {
+        if let Some(progress) = &self.progress {
+            progress.note(text);
+        }
+    }
+
+    /// Takes the bar away before something else is said.
+    fn clear(&self) {
+        if let Some(progress) = &self.progress {
+            progress.clear();
         }
     }
 

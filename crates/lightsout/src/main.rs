@@ -2,18 +2,23 @@
 
 mod admin;
 mod confirm;
+mod connect;
 mod demo;
+mod directory;
 mod events;
 mod exit;
 mod follow;
 mod generate;
+mod login;
 mod name;
+mod on_box;
 mod output;
 mod profile;
 mod report;
 mod serve;
 mod targets;
 mod terminate;
+mod terminations;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,14 +41,20 @@ enum Command {
     Serve(serve::Serve),
     /// Sets the service up, on its own machine.
     Admin(admin::Admin),
-    /// Proves the event log.
-    Events(events::Events),
-    /// Ends sessions of users.
+    /// Makes a profile: where to go and as whom. It is tried before it is kept.
+    Login(login::Login),
+    /// Forgets a profile.
+    Logout(login::Logout),
+    /// Says who you are at the server.
+    Whoami(login::Whoami),
+    /// Finds users, and ends their sessions.
     Users(terminate::Users),
-    /// Ends sessions of groups.
+    /// Finds groups, and ends their members' sessions.
     Groups(terminate::Groups),
-    /// Shows and follows terminations.
-    Terminations(terminate::Terminations),
+    /// Shows and follows terminations of a service.
+    Terminations(terminations::Terminations),
+    /// Follows and proves the event log.
+    Events(events::Events),
     /// Prints the completions of a shell.
     Completions(generate::Completions),
     /// Prints the manual page, or writes one for every command.
@@ -65,6 +76,9 @@ async fn main() -> ExitCode {
         Command::Demo(command) => command.run().await,
         Command::Serve(command) => command.run().await,
         Command::Admin(command) => command.run().await,
+        Command::Login(command) => command.run().await,
+        Command::Logout(command) => command.run(),
+        Command::Whoami(command) => command.run().await,
         Command::Events(command) => command.run().await,
         Command::Users(command) => command.run().await,
         Command::Groups(command) => command.run().await,

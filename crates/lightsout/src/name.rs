@@ -2,8 +2,6 @@
 //!
 //! Only the exact name chooses: to end the wrong group's sessions is worse than to ask again.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
-
 use std::fmt;
 
 use lightsout_api::Group;

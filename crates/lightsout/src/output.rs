@@ -76,6 +76,21 @@ impl Progress {
         }
     }
 
+    /// Says something beside the bar.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
     pub(crate) fn finish(mut self) {
         match &self.bar {
             Some(bar) => bar.finish(),

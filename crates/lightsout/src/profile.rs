@@ -3,8 +3,6 @@
 //! A profile is a JSON file that only its owner may read, as it holds secrets. Nothing here speaks
 //! to a server.
 
-#![expect(dead_code, reason = "wired by the commands")]
-
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read, Write};

@@ -35,6 +35,10 @@ pub(crate) fn people(n: u64) -> String {
     if n == 1 { "1 person".to_owned() } else { format!("{} people", count(n)) }
 }
 
+pub(crate) fn sessions(n: u64) -> String {
+    if n == 1 { "1 session".to_owned() } else { format!("{} sessions", count(n)) }
+}
+
 fn left_out(skip: &lightsout_api::Skip) -> String {
     let why = match skip.reason {
         lightsout_api::SkipReason::Unknown => "not known here",
@@ -81,9 +85,9 @@ finished     {finished_at}"
     }
     for system in &termination.systems {
         text.push_str(&format!(
-            "\nsystem       {}: {} sessions ended",
+            "\nsystem       {}: {} ended",
             system.system,
-            count(system.sessions_ended)
+            sessions(system.sessions_ended)
         ));
         let people = [
             ("ended", system.ended),
@@ -120,8 +124,8 @@ finished     {finished_at}"
 pub(crate) fn show_preview(preview: &lightsout_api::Preview) -> String {
     let mut text = format!("would end    {}; nothing was changed", people(preview.people));
     for system in &preview.systems {
-        let sessions = system.sessions.map_or("unknown".to_owned(), count);
-        text.push_str(&format!("\nsystem       {}: {sessions} sessions", system.system));
+        let found = system.sessions.map_or("it does not say how many sessions".to_owned(), sessions);
+        text.push_str(&format!("\nsystem       {}: {found}", system.system));
     }
     if preview.includes_caller {
         text.push_str("\nwarning      you are among them");
@@ -144,13 +148,21 @@ pub(crate) async fn show_reasons(client: &Client, termination: &Termination) -> 
     let outcomes = client.outcomes(&termination.id.0, None).await?.entries;
     let open = outcomes.iter().filter(|o| o.verified_at.is_none());
     for outcome in open.take(5) {
-        let who = outcome.user.login.as_deref().unwrap_or(&outcome.user.id);
-        let state = json!(outcome.outcome).as_str().unwrap_or_default().replace('_', " ");
-        let why = outcome.detail.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-        say!("{:<12} {who}: {state}{why}", outcome.system);
+        say!("{}", outcome_line(outcome));
     }
     if termination.state == TerminationState::DoneWithFailures {
         say!("next         lightsout terminations retry {}", termination.id);
     }
     Ok(())
+}
+
+pub(crate) fn outcome_line(outcome: &lightsout_api::Outcome) -> String {
+    let who = outcome.user.login.as_deref().unwrap_or(&outcome.user.id);
+    let state = json!(outcome.outcome).as_str().unwrap_or_default().replace('_', " ");
+    let ended = match outcome.sessions_ended {
+        0 => String::new(),
+        n => format!(", {}", sessions(n)),
+    };
+    let why = outcome.detail.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{:<12} {who}: {state}{ended}{why}", outcome.system)
 }

@@ -2,8 +2,6 @@
 //!
 //! Nothing here asks the service: who is taken may still be unknown there.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "wired by the commands"))]
-
 mod table;
 
 use std::borrow::Cow;
@@ -150,6 +148,14 @@ impl Targets {
             }
         };
         self.repeated += usize::from(!new);
+    }
+
+    /// Takes those of another source.
+    pub(crate) fn append(&mut self, other: Self) {
+        other.ids.into_iter().for_each(|id| self.take(Target::Id(id)));
+        other.logins.into_iter().for_each(|login| self.take(Target::Login(login)));
+        self.rejected.extend(other.rejected);
+        self.repeated += other.repeated;
     }
 
     fn settle(&mut self, source: &str, line: u64, found: Result<Target, String>) {

@@ -1,91 +1,40 @@
-//! The client's commands: end sessions, and show what became of it.
+//! `lightsout users terminate-sessions` and `lightsout groups terminate-sessions`: whom, and how.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Args, Subcommand};
-use lightsout_api::{
-    CreateTermination, PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest,
-};
-use lightsout_client::{Auth, BOX, Client, SessionTerminationManager, Subject};
+use lightsout_api::{CreateTermination, Preview};
+use lightsout_client::{Client, Part, Parts};
 use serde_json::json;
 
-use crate::exit::Usage;
-use crate::follow::follow;
+use crate::confirm::{ASK_ABOVE, confirm};
+use crate::connect::Server;
+use crate::directory::{GroupsList, GroupsMembers, UsersList, UsersShow, find_group};
+use crate::exit::{self, Usage};
+use crate::follow::{follow, worst};
+use crate::on_box;
 use crate::output::say;
-use crate::report::{line, show, show_preview, show_reasons, verdict};
+use crate::profile::Wire;
+use crate::report::{line, people, show, show_preview};
+use crate::targets::{self, Format, Target, Targets};
 
-/// Whom to speak to, and as whom.
-#[derive(Args)]
-struct Server {
-    // Not a doc comment: help shows the address as it is typed.
-    #[arg(
-        long,
-        env = "LIGHTSOUT_URL",
-        default_value = "http://127.0.0.1:8787",
-        help = "The service's address, or https://api.box.com for Box itself"
-    )]
-    url: String,
-    /// A developer token.
-    #[arg(long, env = "LIGHTSOUT_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-    /// An app's client id, with --client-secret and --enterprise.
-    #[arg(long, env = "LIGHTSOUT_CLIENT_ID")]
-    client_id: Option<String>,
-    /// The app's secret.
-    #[arg(long, env = "LIGHTSOUT_CLIENT_SECRET", hide_env_values = true)]
-    client_secret: Option<String>,
-    /// The enterprise's id.
-    #[arg(long, env = "LIGHTSOUT_ENTERPRISE")]
-    enterprise: Option<String>,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
+/// The most entries that a service takes in one request; longer lists are split.
+const PART: Parts = Parts { size: 10_000, at_once: 2 };
 
-impl Server {
-    fn client(&self) -> anyhow::Result<Client> {
-        let auth = match (&self.token, &self.client_id, &self.client_secret, &self.enterprise) {
-            (Some(token), ..) => Auth::developer_token(token.clone()),
-            (None, Some(id), Some(secret), Some(enterprise)) => {
-                Auth::client_credentials(id, secret.clone(), Subject::Enterprise(enterprise.clone()))
-            }
-            _ => {
-                let why = "say who you are: --token, or --client-id with --client-secret and --enterprise (or LIGHTSOUT_TOKEN and the like)";
-                return Err(Usage(why.to_owned()).into());
-            }
-        };
-        Ok(Client::new(&self.url, auth)?)
-    }
+const USERS_HELP: &str = "\
+Examples:
+  lightsout users terminate-sessions --login ann@acme.example --reason 'laptop stolen' --follow
+  lightsout users terminate-sessions --from-file leavers.csv --column email --dry-run
+  grep -o '[^ ]*@acme.example' alert.txt | lightsout users terminate-sessions --from-file - --yes";
 
-    fn is_box(&self) -> bool {
-        self.url.trim_end_matches('/') == BOX
-    }
-}
+const GROUPS_HELP: &str = "\
+Examples:
+  lightsout groups terminate-sessions --name Sales --dry-run
+  lightsout groups terminate-sessions --name Sales --reason 'contract ended' --yes --follow";
 
-/// How to end.
-#[derive(Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-struct How {
-    #[command(flatten)]
-    server: Server,
-    /// Why, for the log.
-    #[arg(long)]
-    reason: Option<String>,
-    /// Waits until every outcome is final.
-    #[arg(long)]
-    follow: bool,
-    /// Says what would be ended, and changes nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Leaves unknown ids and logins out, and lists them.
-    #[arg(long)]
-    skip_unknown: bool,
-    /// Leaves people out whom you may not end, and lists them.
-    #[arg(long)]
-    skip_not_permitted: bool,
-}
-
-/// Ends sessions of users.
+/// Finds users, and ends their sessions.
 #[derive(Args)]
 pub(crate) struct Users {
     #[command(subcommand)]
@@ -94,36 +43,15 @@ pub(crate) struct Users {
 
 #[derive(Subcommand)]
 enum UsersCommand {
+    /// Lists users.
+    List(UsersList),
+    /// Shows a user, with groups and live sessions.
+    Show(UsersShow),
     /// Ends every session of these users.
-    TerminateSessions {
-        /// A user's id; may be repeated.
-        #[arg(long = "id")]
-        ids: Vec<String>,
-        /// A user's login; may be repeated.
-        #[arg(long = "login")]
-        logins: Vec<String>,
-        #[command(flatten)]
-        how: How,
-    },
+    TerminateSessions(UsersTerminate),
 }
 
-impl Users {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let UsersCommand::TerminateSessions { ids, logins, how } = self.command;
-        if ids.is_empty() && logins.is_empty() {
-            return Err(Usage("name at least one user: --id or --login".to_owned()).into());
-        }
-        if how.server.is_box() {
-            let manager = SessionTerminationManager::new(how.box_client()?);
-            let body = PostUsersTerminateSessionsRequest { user_ids: Some(ids), user_logins: Some(logins) };
-            return Ok(how.accepted_by_box(manager.create_user_terminate_session(body).await?));
-        }
-        let user_ids = ids.into_iter().map(Into::into).collect();
-        how.end(CreateTermination { user_ids, logins, ..CreateTermination::default() }).await
-    }
-}
-
-/// Ends sessions of groups.
+/// Finds groups, and ends their members' sessions.
 #[derive(Args)]
 pub(crate) struct Groups {
     #[command(subcommand)]
@@ -132,155 +60,235 @@ pub(crate) struct Groups {
 
 #[derive(Subcommand)]
 enum GroupsCommand {
+    /// Lists groups.
+    List(GroupsList),
+    /// Lists the members of a group.
+    Members(GroupsMembers),
     /// Ends every session of the members of these groups.
-    TerminateSessions {
-        /// A group's id; may be repeated.
-        #[arg(long = "id", required = true)]
-        ids: Vec<String>,
-        #[command(flatten)]
-        how: How,
-    },
+    TerminateSessions(GroupsTerminate),
+}
+
+/// Ends every session of these users.
+#[derive(Args)]
+#[command(after_help = USERS_HELP)]
+struct UsersTerminate {
+    /// A user's id; may be repeated.
+    #[arg(long = "id", value_name = "ID")]
+    ids: Vec<String>,
+    /// A user's login; may be repeated.
+    #[arg(long = "login", value_name = "LOGIN")]
+    logins: Vec<String>,
+    /// Reads ids or logins from a file, `-` for standard input; may be repeated.
+    #[arg(long = "from-file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How the files are written, where their names do not say it.
+    #[arg(long, requires = "files")]
+    format: Option<Format>,
+    /// The column of a CSV file, or the key of JSON lines, that holds the id or login.
+    #[arg(long, requires = "files", value_name = "NAME")]
+    column: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Ends every session of the members of these groups.
+#[derive(Args)]
+#[command(after_help = GROUPS_HELP)]
+struct GroupsTerminate {
+    /// A group's id; may be repeated.
+    #[arg(long = "id", value_name = "ID", required_unless_present = "names")]
+    ids: Vec<String>,
+    /// A group's exact name; may be repeated.
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How to end.
+#[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct How {
+    /// Why, for the log.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Waits until every outcome is final; at Box, shows what its admin events say for a minute.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Says what would be ended, and changes nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Leaves unknown ids, logins and unreadable lines out, and lists them.
+    #[arg(long)]
+    pub(crate) skip_unknown: bool,
+    /// Leaves people out whom you may not end, and lists them.
+    #[arg(long)]
+    pub(crate) skip_not_permitted: bool,
+    /// Ends more than 10 people without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+impl Users {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            UsersCommand::List(command) => command.run().await,
+            UsersCommand::Show(command) => command.run().await,
+            UsersCommand::TerminateSessions(command) => command.run().await,
+        }
+    }
 }
 
 impl Groups {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let GroupsCommand::TerminateSessions { ids, how } = self.command;
-        if how.server.is_box() {
-            let manager = SessionTerminationManager::new(how.box_client()?);
-            let body = PostGroupsTerminateSessionsRequest { group_ids: ids };
-            return Ok(how.accepted_by_box(manager.create_group_terminate_session(body).await?));
+        match self.command {
+            GroupsCommand::List(command) => command.run().await,
+            GroupsCommand::Members(command) => command.run().await,
+            GroupsCommand::TerminateSessions(command) => command.run().await,
+        }
+    }
+}
+
+impl UsersTerminate {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let targets = self.targets()?;
+        let rejected = targets.rejected.len();
+        let connection = self.how.server.connect()?;
+        let code = if connection.wire == Wire::Box {
+            on_box::end_users(&self.how, &connection.client, targets).await?
+        } else {
+            let request = CreateTermination {
+                user_ids: targets.ids.into_iter().map(Into::into).collect(),
+                logins: targets.logins,
+                ..CreateTermination::default()
+            };
+            self.how.end(&connection.client, request).await?
+        };
+        // Whom a line meant, nobody knows: somebody was left out.
+        Ok(if rejected > 0 { worst(code, exit::PARTLY_FAILED.into()) } else { code })
+    }
+
+    /// Everybody who is named, each once; lines that name nobody refuse the whole unless they are skipped.
+    fn targets(&self) -> anyhow::Result<Targets> {
+        let mut all = Targets::default();
+        self.ids.iter().for_each(|id| all.take(Target::Id(id.clone())));
+        self.logins.iter().for_each(|login| all.take(Target::Login(login.clone())));
+        for file in &self.files {
+            all.append(targets::read(file, self.format, self.column.as_deref())?);
+        }
+        for rejected in &all.rejected {
+            eprintln!("left out     {}, line {}: {}", rejected.source, rejected.line, rejected.why);
+        }
+        let unreadable = all.rejected.len();
+        ensure!(
+            unreadable == 0 || self.how.skip_unknown,
+            Usage(format!(
+                "{unreadable} line(s) name nobody, so nothing was ended; mend them, or add --skip-unknown"
+            ))
+        );
+        ensure!(
+            !all.ids.is_empty() || !all.logins.is_empty(),
+            Usage("name at least one user: --login, --id or --from-file".to_owned())
+        );
+        if all.repeated > 0 {
+            eprintln!("  repeated     {} line(s), taken once", all.repeated);
+        }
+        Ok(all)
+    }
+}
+
+impl GroupsTerminate {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        let connection = self.how.server.connect()?;
+        let client = &connection.client;
+        let mut ids = self.ids;
+        for name in &self.names {
+            ids.push(find_group(client, name).await?.id.0);
+        }
+        if connection.wire == Wire::Box {
+            return on_box::end_groups(&self.how, client, ids).await;
         }
         let group_ids = ids.into_iter().map(Into::into).collect();
-        how.end(CreateTermination { group_ids, ..CreateTermination::default() }).await
+        self.how.end(client, CreateTermination { group_ids, ..CreateTermination::default() }).await
     }
 }
 
 impl How {
-    /// Box takes the request and says no more; what only our service can do is refused.
-    fn box_client(&self) -> anyhow::Result<Client> {
-        let own = self.reason.is_some()
-            || self.follow
-            || self.dry_run
-            || self.skip_unknown
-            || self.skip_not_permitted;
-        if own {
-            let why = "Box takes no reason, no skips and no dry run, and cannot be followed; these need a lightsout service";
-            return Err(Usage(why.to_owned()).into());
-        }
-        self.server.client()
-    }
-
-    fn accepted_by_box(&self, message: lightsout_api::SessionTerminationMessage) -> ExitCode {
-        let text = message.message.clone().unwrap_or_default();
-        say!(
-            "{}",
-            if self.server.json { json!(message).to_string() } else { format!("Box accepted it: {text}") }
-        );
-        ExitCode::SUCCESS
-    }
-
-    async fn end(self, request: CreateTermination) -> anyhow::Result<ExitCode> {
-        let client = self.server.client()?;
+    /// Ends people on a service, after the questions that are due.
+    async fn end(&self, client: &Client, request: CreateTermination) -> anyhow::Result<ExitCode> {
         let request = CreateTermination {
-            reason: self.reason,
+            reason: self.reason.clone(),
             skip_unknown: self.skip_unknown,
             skip_not_permitted: self.skip_not_permitted,
             ..request
         };
         if self.dry_run {
-            let preview = client.preview_termination(&request).await?;
-            say!("{}", if self.server.json { json!(preview).to_string() } else { show_preview(&preview) });
+            let preview = client.preview_in_parts(&request, PART).await?;
+            self.server.print(&preview, show_preview);
             return Ok(ExitCode::SUCCESS);
         }
-        let accepted = client.terminate(&request, None).await?;
+        let named = request.user_ids.len() + request.logins.len();
+        let is_split = named > PART.size;
+        let may_be_many = named as u64 > ASK_ABOVE || !request.group_ids.is_empty();
+        // A list that is split is looked up as a whole first: half of it must not end on its own.
+        if is_split || may_be_many && !self.yes {
+            let preview = client.preview_in_parts(&request, PART).await?;
+            confirm(preview.people, &warnings(&preview), self.yes)?;
+        }
+        self.send(client, &request).await
+    }
+
+    async fn send(&self, client: &Client, request: &CreateTermination) -> anyhow::Result<ExitCode> {
+        let parts = client.terminate_in_parts(request, PART).await;
+        let of = parts.len();
+        let (mut accepted, mut failure) = (Vec::new(), None);
+        for (number, Part { request, result }) in (1..).zip(parts) {
+            match result {
+                Ok(termination) => accepted.push(termination),
+                Err(error) if of == 1 => return Err(error.into()),
+                Err(error) => {
+                    let entries = request.user_ids.len() + request.logins.len() + request.group_ids.len();
+                    eprintln!("not accepted part {number} of {of}, {entries} entries: {error}");
+                    failure = Some(error);
+                }
+            }
+        }
+        match failure {
+            Some(error) if accepted.is_empty() => return Err(error.into()),
+            Some(_) => {
+                eprintln!("to end those, too, run the command again: who is ended twice only signs in again");
+            }
+            None => {}
+        }
+        let code = if accepted.len() < of { exit::PARTLY_FAILED.into() } else { ExitCode::SUCCESS };
         if self.follow {
             if self.server.json {
-                say!("{}", json!(accepted));
+                for termination in &accepted {
+                    say!("{}", json!(termination));
+                }
             }
-            return follow(&client, &accepted, self.server.json).await;
+            return Ok(worst(code, follow(client, &accepted, self.server.json).await?));
         }
-        say!("{}", if self.server.json { json!(accepted).to_string() } else { show(&accepted) });
-        Ok(ExitCode::SUCCESS)
+        for termination in &accepted {
+            self.server.print(termination, if of == 1 { show } else { line });
+        }
+        Ok(code)
     }
 }
 
-/// Shows and follows terminations.
-#[derive(Args)]
-pub(crate) struct Terminations {
-    #[command(subcommand)]
-    command: TerminationsCommand,
-}
-
-#[derive(Subcommand)]
-enum TerminationsCommand {
-    /// Lists terminations, newest first.
-    List {
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Shows one termination.
-    Show {
-        /// The termination's id.
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Follows one until it is done.
-    Follow {
-        /// The termination's id.
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-    /// Tries again what was given up.
-    Retry {
-        /// The termination's id.
-        id: String,
-        #[command(flatten)]
-        server: Server,
-    },
-}
-
-impl Terminations {
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        match self.command {
-            TerminationsCommand::List { server } => {
-                let client = server.client()?;
-                let mut marker = None;
-                loop {
-                    let page = client.terminations(marker.as_deref()).await?;
-                    for termination in page.entries {
-                        say!(
-                            "{}",
-                            if server.json { json!(termination).to_string() } else { line(&termination) }
-                        );
-                    }
-                    marker = page.next_marker;
-                    if marker.is_none() {
-                        break;
-                    }
-                }
-                Ok(ExitCode::SUCCESS)
-            }
-            TerminationsCommand::Show { id, server } => {
-                let client = server.client()?;
-                let termination = client.termination(&id).await?;
-                say!("{}", if server.json { json!(termination).to_string() } else { show(&termination) });
-                if !server.json {
-                    show_reasons(&client, &termination).await?;
-                }
-                Ok(verdict(&termination))
-            }
-            TerminationsCommand::Follow { id, server } => {
-                let client = server.client()?;
-                let termination = client.termination(&id).await?;
-                follow(&client, &termination, server.json).await
-            }
-            TerminationsCommand::Retry { id, server } => {
-                let termination = server.client()?.retry_termination(&id).await?;
-                say!("{}", if server.json { json!(termination).to_string() } else { show(&termination) });
-                Ok(ExitCode::SUCCESS)
-            }
-        }
+/// What somebody should know before the answer.
+fn warnings(preview: &Preview) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if preview.includes_caller {
+        warnings.push("you are among them, and your own token ends with theirs".to_owned());
     }
+    if preview.includes_admin {
+        warnings.push("an admin or coadmin is among them".to_owned());
+    }
+    if !preview.skipped.is_empty() {
+        warnings.push(format!("{} left out", people(preview.skipped.len() as u64)));
+    }
+    warnings
 }

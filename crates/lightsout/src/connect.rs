@@ -1,0 +1,216 @@
+//! Where to go and as whom: flags, the environment, or a profile.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use lightsout_client::{Auth, BOX, Client, Jwt, Subject};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::exit::Usage;
+use crate::output::say;
+use crate::profile::{self, Credentials, Profile, Wire};
+
+const URL: &str = "http://127.0.0.1:8787";
+/// The profile that is used where none is named.
+pub(crate) const DEFAULT_PROFILE: &str = "default";
+
+/// Whom to speak to, and as whom.
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Server {
+    /// Goes where this profile says, as whom it says; `lightsout login` makes one.
+    #[arg(long, env = "LIGHTSOUT_PROFILE", value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    // Not a doc comment: help shows the addresses as they are typed.
+    #[arg(
+        long,
+        env = "LIGHTSOUT_URL",
+        help = "The service's address, or https://api.box.com for Box itself [default: http://127.0.0.1:8787]"
+    )]
+    url: Option<String>,
+    /// What the address speaks, where it is not Box's own and yet speaks as Box does.
+    #[arg(long, value_name = "WIRE")]
+    wire: Option<Wire>,
+    /// A developer token.
+    #[arg(long, env = "LIGHTSOUT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// An app's client id, with its secret and --enterprise or --user.
+    #[arg(long, env = "LIGHTSOUT_CLIENT_ID", value_name = "ID")]
+    client_id: Option<String>,
+    /// The app's secret.
+    #[arg(long, env = "LIGHTSOUT_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    client_secret: Option<String>,
+    /// Acts as the app's service account in the enterprise of this id.
+    #[arg(long, env = "LIGHTSOUT_ENTERPRISE", value_name = "ID")]
+    enterprise: Option<String>,
+    /// Acts as the user of this id.
+    #[arg(long, value_name = "ID", conflicts_with = "enterprise")]
+    user: Option<String>,
+    /// An app's key: the JSON configuration file that Box's console writes.
+    #[arg(long, env = "LIGHTSOUT_JWT", value_name = "FILE")]
+    jwt: Option<PathBuf>,
+    /// Asks on behalf of the user of this id (As-User).
+    #[arg(long, value_name = "ID")]
+    as_user: Option<String>,
+    /// Trusts the certificates in this file as well (PEM).
+    #[arg(long, env = "LIGHTSOUT_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A client, and what it speaks to.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) wire: Wire,
+    /// The profile that was used, if one was.
+    pub(crate) profile: Option<String>,
+}
+
+impl Server {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Ok(self.connect()?.client)
+    }
+
+    /// Prints one value: a JSON line, or what people read.
+    pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) {
+        if self.json {
+            say!("{}", json!(value));
+        } else {
+            say!("{}", text(value));
+        }
+    }
+
+    pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
+        if let Some(given) = self.given()? {
+            return Ok(Connection { client: self.client_of(&given)?, wire: given.wire, profile: None });
+        }
+        let name = self.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
+        let profile = self.named(name)?;
+        Ok(Connection {
+            client: self.client_of(&profile)?,
+            wire: profile.wire,
+            profile: Some(name.to_owned()),
+        })
+    }
+
+    /// A client for a profile, with the flags that no profile has.
+    pub(crate) fn client_of(&self, profile: &Profile) -> anyhow::Result<Client> {
+        let mut builder = Client::builder(auth(&profile.credentials)?)
+            .base_url(&profile.url)
+            .user_agent(concat!("lightsout/", env!("CARGO_PKG_VERSION")));
+        if let Some(file) = &self.ca {
+            let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            builder = builder.root_certificates(&pem);
+        }
+        let client = builder.build()?;
+        Ok(match &self.as_user {
+            Some(user_id) => client.as_user(user_id),
+            None => client,
+        })
+    }
+
+    /// What flags and the environment say, if they say anything.
+    ///
+    /// A profile beside them is refused: one of the two would send a secret where it does not belong.
+    fn given(&self) -> Result<Option<Profile>, Usage> {
+        let (url, wire) = (self.url(), self.wire_of(self.url()));
+        let Some(credentials) = self.credentials()? else {
+            return match (&self.profile, &self.url) {
+                (None, Some(_)) => Err(Usage(WHO.to_owned())),
+                (Some(_), Some(_)) => Err(Usage(BOTH.to_owned())),
+                (_, None) => Ok(None),
+            };
+        };
+        if self.profile.is_some() {
+            return Err(Usage(BOTH.to_owned()));
+        }
+        Ok(Some(Profile { url: url.to_owned(), wire, credentials }))
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.url.as_deref().unwrap_or(URL)
+    }
+
+    pub(crate) fn wire_of(&self, url: &str) -> Wire {
+        let is_box = || url.trim_end_matches('/').trim_end_matches("/2.0") == BOX;
+        self.wire.unwrap_or(if is_box() { Wire::Box } else { Wire::Lightsout })
+    }
+
+    /// The credentials that were given in full, if any were given.
+    pub(crate) fn credentials(&self) -> Result<Option<Credentials>, Usage> {
+        let subject = self.subject();
+        if let Some(token) = &self.token {
+            return Ok(Some(Credentials::DeveloperToken { token: token.clone().into() }));
+        }
+        if let Some(file) = &self.jwt {
+            let config_file = std::path::absolute(file)
+                .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
+            return Ok(Some(Credentials::Jwt { config_file, subject }));
+        }
+        match (&self.client_id, &self.client_secret, subject) {
+            (None, None, _) => Ok(None),
+            (Some(client_id), Some(client_secret), Some(subject)) => {
+                Ok(Some(Credentials::ClientCredentials {
+                    client_id: client_id.clone(),
+                    client_secret: client_secret.clone().into(),
+                    subject,
+                }))
+            }
+            _ => Err(Usage(WHO.to_owned())),
+        }
+    }
+
+    /// The client id, where its secret is still to be asked for.
+    pub(crate) fn client_id_alone(&self) -> Option<(&str, Option<profile::Subject>)> {
+        self.client_secret.is_none().then_some((self.client_id.as_deref()?, self.subject()))
+    }
+
+    fn subject(&self) -> Option<profile::Subject> {
+        let user = self.user.clone().map(profile::Subject::User);
+        user.or_else(|| self.enterprise.clone().map(profile::Subject::Enterprise))
+    }
+
+    fn named(&self, name: &str) -> anyhow::Result<Profile> {
+        if let Some(profile) = profile::load(name)? {
+            return Ok(profile);
+        }
+        if self.profile.is_none() {
+            return Err(Usage(WHO.to_owned()).into());
+        }
+        let others = profile::names()?;
+        let others = if others.is_empty() { "none yet".to_owned() } else { others.join(", ") };
+        Err(Usage(format!("there is no profile {name}; there is: {others}")).into())
+    }
+}
+
+const WHO: &str = "say who you are: `lightsout login`, or --token, or --client-id with --client-secret and --enterprise or --user, or --jwt (LIGHTSOUT_TOKEN and the like do as well)";
+const BOTH: &str = "a profile says where to go and as whom: leave it out, or leave out --url, --token, --client-id, --jwt and the variables LIGHTSOUT_URL, LIGHTSOUT_TOKEN and the like";
+
+fn auth(credentials: &Credentials) -> Result<Auth, lightsout_client::Error> {
+    Ok(match credentials {
+        Credentials::DeveloperToken { token } => Auth::developer_token(token.clone()),
+        Credentials::ClientCredentials { client_id, client_secret, subject } => {
+            Auth::client_credentials(client_id, client_secret.clone(), subject.clone().into())
+        }
+        Credentials::Jwt { config_file, subject } => {
+            let app = Jwt::from_file(Path::new(config_file))?;
+            match subject {
+                Some(subject) => app.with_subject(subject.clone().into()).into(),
+                None => app.into(),
+            }
+        }
+    })
+}
+
+impl From<profile::Subject> for Subject {
+    fn from(subject: profile::Subject) -> Self {
+        match subject {
+            profile::Subject::Enterprise(id) => Self::Enterprise(id),
+            profile::Subject::User(id) => Self::User(id),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `lightsout users list|show`, `lightsout groups list|members`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use lightsout_api::{Group, GroupMembership, User};
+use lightsout_client::{Client, Error};
+use serde_json::json;
+
+use crate::connect::Server;
+use crate::exit::Missing;
+use crate::name;
+use crate::output::say;
+use crate::profile::Wire;
+use crate::report::sessions;
+
+/// Lists users.
+#[derive(Args)]
+#[command(after_help = "Example:\n  lightsout users list --filter ann")]
+pub(crate) struct UsersList {
+    /// Only those whose name or login starts with this.
+    #[arg(long, default_value = "")]
+    filter: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Shows a user, with groups and live sessions.
+#[derive(Args)]
+#[command(after_help = "Example:\n  lightsout users show ann@acme.example")]
+pub(crate) struct UsersShow {
+    /// The user's id or login.
+    user: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Lists groups.
+#[derive(Args)]
+#[command(after_help = "Example:\n  lightsout groups list --filter Sales")]
+pub(crate) struct GroupsList {
+    /// Only those whose name starts with this.
+    #[arg(long, default_value = "")]
+    filter: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Lists the members of a group.
+#[derive(Args)]
+#[command(after_help = "Example:\n  lightsout groups members --name Sales")]
+pub(crate) struct GroupsMembers {
+    /// The group's exact name.
+    #[arg(long, required_unless_present = "id", conflicts_with = "id")]
+    name: Option<String>,
+    /// The group's id.
+    #[arg(long)]
+    id: Option<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl UsersList {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut users = self.server.client()?.all_users(&self.filter);
+        while let Some(user) = users.next().await? {
+            self.server.print(&user, line);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl UsersShow {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let connection = self.server.connect()?;
+        let client = &connection.client;
+        let user = find_user(client, &self.user).await?;
+        let memberships = client.all_user_memberships(&user.id.0).collect().await?;
+        let live = match connection.wire {
+            Wire::Lightsout => Some(client.all_sessions(&user.id.0).collect().await),
+            Wire::Box => None,
+        };
+        // Who may see people may not see their sessions; the rest is worth showing.
+        let live = match live {
+            Some(Err(Error::NotAllowed(_))) | None => None,
+            Some(sessions) => Some(sessions?),
+        };
+        if self.server.json {
+            say!("{}", json!({"user": user, "memberships": memberships, "sessions": live}));
+            return Ok(ExitCode::SUCCESS);
+        }
+        say!("{}", line(&user));
+        for membership in &memberships {
+            let group = membership.group.as_ref().and_then(|group| group.name.as_deref()).unwrap_or("?");
+            say!("group        {group}, as {}", membership.role.map_or("?", |role| role.as_str()));
+        }
+        match live {
+            None => say!("sessions     unknown: not yours to see here"),
+            Some(live) => {
+                say!("sessions     {}", sessions(live.len() as u64));
+                for session in live {
+                    let from = [session.device.as_deref(), session.address.as_deref()];
+                    let from: Vec<&str> = from.into_iter().flatten().collect();
+                    say!("  since {}  {}", session.began_at.strftime("%FT%TZ"), from.join(", "));
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl GroupsList {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut groups = self.server.client()?.all_groups(&self.filter);
+        while let Some(group) = groups.next().await? {
+            self.server.print(&group, |g| format!("{}  {}", g.id, g.name.as_deref().unwrap_or_default()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl GroupsMembers {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = self.server.client()?;
+        let group_id = match (self.id, &self.name) {
+            (Some(id), _) => id,
+            (None, Some(name)) => find_group(&client, name).await?.id.0,
+            (None, None) => unreachable!("one of the two is required"),
+        };
+        let mut members = client.all_group_memberships(&group_id);
+        while let Some(member) = members.next().await? {
+            self.server.print(&member, member_line);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The user of this id or login.
+pub(crate) async fn find_user(client: &Client, wanted: &str) -> anyhow::Result<User> {
+    if wanted.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(client.user(wanted).await?);
+    }
+    let same = |user: &User| {
+        user.login.as_deref().is_some_and(|login| login.to_lowercase() == wanted.to_lowercase())
+    };
+    let mut users = client.all_users(wanted);
+    while let Some(user) = users.next().await? {
+        if same(&user) {
+            return Ok(user);
+        }
+    }
+    Err(Missing(format!("nobody has the login {wanted}")).into())
+}
+
+/// The group of exactly this name.
+pub(crate) async fn find_group(client: &Client, wanted: &str) -> anyhow::Result<Group> {
+    let starting = client.all_groups(wanted).collect().await?;
+    if let Ok(group) = name::choose(wanted, &starting) {
+        return Ok(group.clone());
+    }
+    // All of them, to say what is near.
+    let groups = client.all_groups("").collect().await?;
+    Ok(name::choose(wanted, &groups)?.clone())
+}
+
+fn line(user: &User) -> String {
+    let role = user.role.map_or("", |role| role.as_str());
+    let status = json!(user.status).as_str().unwrap_or_default().to_owned();
+    let login = user.login.as_deref().unwrap_or_default();
+    let text =
+        format!("{}  {login}  {}  {role}  {status}", user.id, user.name.as_deref().unwrap_or_default());
+    text.trim_end().to_owned()
+}
+
+fn member_line(member: &GroupMembership) -> String {
+    let user = member.user.as_ref();
+    let field = |field: Option<&String>| field.cloned().unwrap_or_default();
+    format!(
+        "{}  {}  {}  {}",
+        user.map(|user| user.id.as_str()).unwrap_or_default(),
+        field(user.and_then(|user| user.login.as_ref())),
+        field(user.and_then(|user| user.name.as_ref())),
+        member.role.map_or("", |role| role.as_str())
+    )
+}

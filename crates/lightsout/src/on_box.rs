@@ -1,0 +1,189 @@
+//! Ending at Box, which accepts and says no more.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use lightsout_api::{
+    PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest, SessionTerminationMessage,
+};
+use lightsout_client::{Client, Error, Finding, Part, Parts, SessionTerminationManager};
+use serde_json::json;
+
+use crate::confirm::confirm;
+use crate::directory::find_user;
+use crate::events::line;
+use crate::exit::{self, Missing, Usage};
+use crate::output::say;
+use crate::report::people;
+use crate::targets::Targets;
+use crate::terminate::How;
+
+/// How long Box's admin events are watched.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How many look-ups are under way at once.
+const LOOKUPS: usize = 4;
+
+/// Ends users at Box.
+pub(crate) async fn end_users(how: &How, client: &Client, targets: Targets) -> anyhow::Result<ExitCode> {
+    refuse_what_box_lacks(how)?;
+    let Targets { mut ids, mut logins, .. } = targets;
+    let mut unknown = Vec::new();
+    if how.dry_run || how.skip_unknown {
+        unknown = unknown_at_box(client, ids.iter().chain(&logins)).await?;
+        ids.retain(|id| !unknown.contains(id));
+        logins.retain(|login| !unknown.contains(login));
+    }
+    let count = (ids.len() + logins.len()) as u64;
+    if how.dry_run {
+        return preview(how, count, &unknown);
+    }
+    for name in &unknown {
+        eprintln!("left out     {name}: not known at Box");
+    }
+    ensure!(count > 0, Missing("none of them is known at Box".to_owned()));
+    confirm(count, &[], how.yes)?;
+    let manager = SessionTerminationManager::new(client.clone());
+    let body = PostUsersTerminateSessionsRequest { user_ids: Some(ids), user_logins: Some(logins) };
+    let code = if how.follow {
+        ensure_one_request(count)?;
+        found(how, manager.terminate_users_and_wait(body, PATIENCE).await?)
+    } else {
+        accepted(how, manager.terminate_users_in_parts(body, Parts::default()).await)?
+    };
+    Ok(if unknown.is_empty() { code } else { exit::PARTLY_FAILED.into() })
+}
+
+/// Ends the members of groups at Box.
+pub(crate) async fn end_groups(how: &How, client: &Client, ids: Vec<String>) -> anyhow::Result<ExitCode> {
+    refuse_what_box_lacks(how)?;
+    ensure!(
+        !how.skip_unknown,
+        Usage("a group is named one by one: leave an unknown one out yourself".to_owned())
+    );
+    if how.dry_run || !how.yes {
+        let mut members = 0;
+        for id in &ids {
+            members += client.group_memberships(id, 0, 1).await?.total_count.unwrap_or_default();
+        }
+        if how.dry_run {
+            return preview(how, members, &[]);
+        }
+        confirm(members, &[], how.yes)?;
+    }
+    let manager = SessionTerminationManager::new(client.clone());
+    let count = ids.len() as u64;
+    let body = PostGroupsTerminateSessionsRequest { group_ids: ids };
+    if how.follow {
+        ensure_one_request(count)?;
+        return Ok(found(how, manager.terminate_groups_and_wait(body, PATIENCE).await?));
+    }
+    accepted(how, manager.terminate_groups_in_parts(body, Parts::default()).await)
+}
+
+fn refuse_what_box_lacks(how: &How) -> anyhow::Result<()> {
+    ensure!(
+        how.reason.is_none() && !how.skip_not_permitted,
+        Usage(
+            "Box takes no --reason, and does not say whom you may not end; these need a lightsout service"
+                .to_owned()
+        )
+    );
+    Ok(())
+}
+
+fn ensure_one_request(entries: u64) -> anyhow::Result<()> {
+    let most = Parts::default().size as u64;
+    ensure!(
+        entries <= most,
+        Usage(format!("Box's events tell too little to follow more than {most} at once; leave --follow out"))
+    );
+    Ok(())
+}
+
+/// Those of the ids and logins that Box does not know.
+async fn unknown_at_box(
+    client: &Client,
+    wanted: impl Iterator<Item = &String>,
+) -> anyhow::Result<Vec<String>> {
+    let look_up = |wanted: String| async move {
+        match find_user(client, &wanted).await {
+            Ok(_) => Ok(None),
+            Err(error) if is_missing(&error) => Ok(Some(wanted)),
+            Err(error) => Err(error),
+        }
+    };
+    let unknown: Vec<Option<String>> =
+        stream::iter(wanted.cloned()).map(look_up).buffered(LOOKUPS).try_collect().await?;
+    Ok(unknown.into_iter().flatten().collect())
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.is::<Missing>() || matches!(error.downcast_ref(), Some(Error::NotFound(_)))
+}
+
+fn preview(how: &How, count: u64, unknown: &[String]) -> anyhow::Result<ExitCode> {
+    if how.server.json {
+        say!("{}", json!({"people": count, "unknown": unknown}));
+    } else {
+        say!("would end    {}; nothing was changed", people(count));
+        for name in unknown {
+            say!("unknown      {name}");
+        }
+        say!("sessions     unknown: Box does not list them");
+    }
+    if !unknown.is_empty() && !how.skip_unknown {
+        bail!(Missing(format!("Box knows {} of them not", unknown.len())));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says of each part whether Box accepted it.
+fn accepted<R>(how: &How, parts: Vec<Part<R, SessionTerminationMessage>>) -> anyhow::Result<ExitCode> {
+    let (of, mut taken, mut failure) = (parts.len(), 0, None);
+    for (number, part) in (1..).zip(parts) {
+        match part.result {
+            Ok(message) => {
+                taken += 1;
+                how.server.print(&message, |message| {
+                    format!("Box accepted it: {}", message.message.as_deref().unwrap_or("without a message"))
+                });
+            }
+            Err(error) if of == 1 => return Err(error.into()),
+            Err(error) => {
+                eprintln!("not accepted part {number} of {of}: {error}");
+                failure = Some(error);
+            }
+        }
+    }
+    match failure {
+        None => Ok(ExitCode::SUCCESS),
+        Some(error) if taken == 0 => Err(error.into()),
+        Some(_) => Ok(exit::PARTLY_FAILED.into()),
+    }
+}
+
+/// Says what is known after Box accepted: that it did, and what its events showed.
+fn found(how: &How, finding: Finding) -> ExitCode {
+    let Finding::Unknown { message, events, events_error, .. } = finding else { return ExitCode::SUCCESS };
+    if how.server.json {
+        let why = events_error.map(|error| error.to_string());
+        say!(
+            "{}",
+            json!({"verdict": "unknown", "message": message.message, "events": events, "events_error": why})
+        );
+    } else {
+        say!("Box accepted it: {}", message.message.as_deref().unwrap_or("without a message"));
+        for event in &events {
+            say!("event        {}", line(event));
+        }
+        match events_error {
+            Some(error) => say!("events       could not be read: {error}"),
+            None if events.is_empty() => say!("events       none about them within a minute"),
+            None => {}
+        }
+        say!("verdict      unknown: Box does not say whether their sessions have ended");
+    }
+    exit::PARTLY_FAILED.into()
+}
