@@ -30,7 +30,8 @@ pub(crate) struct UsersList {
 #[command(after_help = "Example:\n  lightsout users show ann@acme.example")]
 pub(crate) struct UsersShow {
     /// The user's id or login.
-    user: String,
+    #[arg(value_name = "USER")]
+    who: String,
     #[command(flatten)]
     server: Server,
 }
@@ -74,7 +75,7 @@ impl UsersShow {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let connection = self.server.connect()?;
         let client = &connection.client;
-        let user = find_user(client, &self.user).await?;
+        let user = find_user(client, &self.who).await?;
         let memberships = client.all_user_memberships(&user.id.0).collect().await?;
         let live = match connection.wire {
             Wire::Lightsout => Some(client.all_sessions(&user.id.0).collect().await),
