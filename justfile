@@ -15,6 +15,11 @@ run *args:
 bench:
     cargo run --release -p lightsout-server --example bench
 
+# What the client adds to a bare call, and how long 100,000 logins from a file take.
+bench-client:
+    cargo build --release
+    cargo run --release -p lightsout-testkit --example bench_client
+
 fmt:
     cargo fmt
 
