@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lightsout_client::{Auth, Client, SessionTerminationManager, Subject, api::RegisterSession};
+use jiff::Timestamp;
+use lightsout_client::api::{RegisterSession, Termination};
+use lightsout_client::{Auth, Client, SessionTerminationManager, Subject};
 use lightsout_server::ops::import;
 use lightsout_testkit::{Answer, Script, Scripted, Service};
 use serde_json::json;
@@ -78,12 +80,18 @@ async fn long_list() -> Result<(), Error> {
     println!("  read, split, looked up (--dry-run)             {accepted:?}");
     let (ended, said) = end(&["--yes", "--follow", "--json"]).await?;
     println!("  the same, ended, followed, every end verified  {ended:?}");
-    let verified: u64 = said
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|line| line["state"] == "done")
-        .filter_map(|line| line["systems"][0]["ended"].as_u64())
-        .sum();
+    let terminations: Vec<Termination> =
+        said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let (finished, accepted): (Vec<_>, Vec<_>) = terminations.iter().partition(|t| t.finished_at.is_some());
+    let first = accepted.iter().map(|t| t.created_at).min().ok_or("one was accepted")?;
+    let span = |last: Option<Timestamp>| last.unwrap_or(first).duration_since(first);
+    println!(
+        "  of that, by the service's clock: {} terminations accepted within {:?}, finished within {:?}",
+        accepted.len(),
+        span(accepted.iter().map(|t| t.created_at).max()),
+        span(finished.iter().filter_map(|t| t.finished_at).max())
+    );
+    let verified: u64 = finished.iter().map(|t| t.systems[0].ended).sum();
     println!("  people with a verified end                     {verified}");
     let mut alive = 0;
     for session_id in &held {
