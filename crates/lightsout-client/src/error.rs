@@ -1,5 +1,6 @@
 //! What can go wrong with a call, by what the caller can do about it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +10,9 @@ use serde_json::Value;
 use crate::retry;
 
 /// Why a call failed. No variant holds a token or a secret.
-#[derive(Debug, thiserror::Error)]
+///
+/// A clone is for callers that wait for the same thing, as for one token.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The token was refused, or none was given for these credentials: sign in again, or mend them.
@@ -43,7 +46,7 @@ pub enum Error {
         may_have_arrived: bool,
         /// Why.
         #[source]
-        source: Box<reqwest::Error>,
+        source: Arc<reqwest::Error>,
     },
     /// The server took the request, and its answer has another shape than it should.
     #[error("the server's answer of status {status} could not be read")]
@@ -52,7 +55,7 @@ pub enum Error {
         status: u16,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: Arc<serde_json::Error>,
     },
     /// Something on this side is wrong: an address, a key, a file, a token store.
     #[error("{what}")]
@@ -61,7 +64,7 @@ pub enum Error {
         what: String,
         /// Why.
         #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     },
     /// This part of a large list was not sent, because one before it could not be.
     #[error("not sent, because a part before it failed")]
@@ -70,6 +73,15 @@ pub enum Error {
 
 impl Error {
     /// The HTTP status, if the server answered.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// let unknown = client.user("0").await.expect_err("nobody has this id");
+    /// assert_eq!(unknown.status(), Some(404));
+    /// # Ok(()) });
+    /// ```
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Unreadable { status, .. } => Some(*status),
@@ -78,6 +90,17 @@ impl Error {
     }
 
     /// The server's error answer, if that is what it is.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// if let Err(error) = client.user("0").await {
+    ///     let request_id = error.api().map(|answer| answer.request_id.as_str());
+    ///     println!("{error}; the server logged it as {request_id:?}");
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub fn api(&self) -> Option<&ApiError> {
         match self {
             Self::NotAuthenticated(error)
@@ -98,7 +121,11 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Setup { what: what.into(), source: Some(source.into()) }
+        Self::Setup { what: what.into(), source: Some(source.into().into()) }
+    }
+
+    pub(crate) fn unreadable(status: u16, source: serde_json::Error) -> Self {
+        Self::Unreadable { status, source: Arc::new(source) }
     }
 
     /// Whether it may pass by itself.
@@ -130,7 +157,7 @@ impl From<reqwest::Error> for Error {
             return Self::setup_because("the request cannot be made", error.without_url());
         }
         let may_have_arrived = !error.is_connect();
-        Self::Transport { address, may_have_arrived, source: Box::new(error.without_url()) }
+        Self::Transport { address, may_have_arrived, source: Arc::new(error.without_url()) }
     }
 }
 
@@ -188,6 +215,23 @@ pub struct NotFound {
 
 impl ApiError {
     /// What the caller lacks, where a 403 says so.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// use lightsout_client::{Error, Missing};
+    ///
+    /// match client.sessions("12", None).await {
+    ///     Err(Error::NotAllowed(answer)) => match answer.missing() {
+    ///         Some(Missing::Scope(scope)) => println!("give the app the scope {scope}"),
+    ///         Some(Missing::Right(right)) => println!("ask the operator for the right {right}"),
+    ///         _ => println!("{answer}"),
+    ///     },
+    ///     other => drop(other?),
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub fn missing(&self) -> Option<Missing> {
         if let Some(scope) = &self.scope {
             return Some(Missing::Scope(scope.clone()));
@@ -202,6 +246,23 @@ impl ApiError {
     }
 
     /// The ids and logins that are not there, where a 404 lists them.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// use lightsout_client::{Error, SessionTerminationManager};
+    ///
+    /// let manager = SessionTerminationManager::new(client);
+    /// let people = vec!["ann@acme.example".to_owned(), "nobody@acme.example".to_owned()];
+    /// if let Err(Error::NotFound(answer)) = manager.terminate_users_sessions(vec![], people).await {
+    ///     for unknown in answer.not_found() {
+    ///         println!("there is no {} {}", unknown.kind, unknown.value);
+    ///     }
+    ///     # assert_eq!(answer.not_found().len(), 1);
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub fn not_found(&self) -> Vec<NotFound> {
         let errors = self.context_info.as_ref().and_then(|context| context.get("errors")?.as_array());
         let text = |error: &Value, name: &str| error.get(name)?.as_str().map(ToOwned::to_owned);

@@ -177,7 +177,7 @@ where
 /// fails or takes longer than a minute.
 pub fn example_scripted<F, Fut>(example: F)
 where
-    F: FnOnce(Scripted) -> Fut,
+    F: FnOnce(Arc<Scripted>) -> Fut,
     Fut: Future<Output = Result<(), Box<dyn Error>>>,
 {
     runtime().block_on(async {
@@ -185,7 +185,8 @@ where
             "access_token": "ACCESS", "expires_in": 3600, "token_type": "bearer", "refresh_token": "REFRESH",
         });
         let script = Script { token: vec![Answer::json(200, tokens)], calls: vec![Answer::accepted()] };
-        let server = Scripted::start(script).await;
+        // Shared, so that an example that names only its address does not drop the rest of it.
+        let server = Arc::new(Scripted::start(script).await);
         let result = tokio::time::timeout(EXAMPLE_WITHIN, example(server)).await;
         check(result.expect("the example ends within a minute"));
     });

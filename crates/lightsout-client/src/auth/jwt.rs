@@ -96,6 +96,16 @@ struct Claims<'a> {
 
 impl Jwt {
     /// Reads Box's JSON configuration file.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (url, path) = (service.url.as_str(), service.jwt_config.as_path());
+    /// use lightsout_client::{Client, Jwt};
+    ///
+    /// let client = Client::new(url, Jwt::from_file(path)?)?;
+    /// println!("{:?}", client.me().await?.login);
+    /// # Ok(()) });
+    /// ```
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
@@ -148,11 +158,33 @@ impl Jwt {
     }
 
     /// The same app on another's behalf.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Client, Jwt};
+    /// # let app = Jwt::from_file(&service.jwt_config)?;
+    /// # let (url, user_id) = (service.url.as_str(), service.user_id.as_str());
+    /// use lightsout_client::Subject;
+    ///
+    /// let ann = Client::new(url, app.with_subject(Subject::user(user_id)))?;
+    /// assert_eq!(ann.me().await?.login.as_deref(), Some("ann@acme.example"));
+    /// # Ok(()) });
+    /// ```
     pub fn with_subject(&self, subject: Subject) -> Self {
         Self { subject, ..self.clone() }
     }
 
     /// Signs with this algorithm instead of RS256.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (url, path) = (service.url.as_str(), service.jwt_config.as_path());
+    /// use lightsout_client::{Algorithm, Client, Jwt};
+    ///
+    /// let app = Jwt::from_file(path)?.algorithm(Algorithm::Rs384);
+    /// Client::new(url, app)?.me().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn algorithm(self, algorithm: Algorithm) -> Self {
         Self { algorithm, ..self }
     }
@@ -161,6 +193,16 @@ impl Jwt {
     ///
     /// Without it, it is `https://api.box.com/oauth2/token` for a client of Box, and the service's own
     /// token address for a client of a service. Say Box's where an address leads to Box by a gateway.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (gateway, path) = (service.url.as_str(), service.jwt_config.as_path());
+    /// use lightsout_client::{Client, Jwt};
+    ///
+    /// let app = Jwt::from_file(path)?.audience("https://api.box.com/oauth2/token");
+    /// Client::new(gateway, app)?.me().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn audience(self, audience: impl Into<String>) -> Self {
         Self { audience: Some(audience.into()), ..self }
     }
