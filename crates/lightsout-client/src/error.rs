@@ -30,15 +30,15 @@ pub enum Error {
     #[error("invalid: {0}")]
     Invalid(Box<ApiError>),
     /// Too many requests, and the retries were not enough: wait until [`ApiError::retry_at`]. Status 429.
-    #[error("rate limited: {0}")]
+    #[error("rate limited{until}: {0}", until = .0.until())]
     RateLimited(Box<ApiError>),
     /// The server fails or is overloaded, and the retries were not enough: try later. Status 5xx.
     ///
     /// What was asked for may have happened nevertheless.
-    #[error("unavailable: {0}")]
+    #[error("unavailable{until}: {0}", until = .0.until())]
     Unavailable(Box<ApiError>),
     /// The server could not be reached, or the connection broke, and the retries were not enough.
-    #[error("could not reach {address}")]
+    #[error("{}{address}{}", reached(*.may_have_arrived).0, reached(*.may_have_arrived).1)]
     Transport {
         /// The server's address, without a path.
         address: String,
@@ -134,6 +134,15 @@ impl Error {
     }
 }
 
+/// What is said before and after the address of a server that did not answer.
+fn reached(may_have_arrived: bool) -> (&'static str, &'static str) {
+    if may_have_arrived {
+        ("no whole answer from ", "; the request may have arrived")
+    } else {
+        ("could not reach ", "")
+    }
+}
+
 impl From<ApiError> for Error {
     fn from(error: ApiError) -> Self {
         let refused_credentials = ["invalid_client", "invalid_grant", "unauthorized_client"];
@@ -165,7 +174,7 @@ impl From<reqwest::Error> for Error {
 ///
 /// Fields that the answer does not have are empty.
 #[derive(Clone, Debug, Default, PartialEq, thiserror::Error)]
-#[error("{status} {code}: {message} [request {}]", self.request_ids())]
+#[error("{status} {code}: {message}{}", self.request_ids())]
 #[non_exhaustive]
 pub struct ApiError {
     /// The HTTP status.
@@ -274,13 +283,20 @@ impl ApiError {
         errors.into_iter().flatten().filter_map(entry).collect()
     }
 
+    /// Until when to wait, in whole seconds, where the server says so.
+    fn until(&self) -> String {
+        let whole = |at: Timestamp| at.as_second() + i64::from(at.subsec_nanosecond() > 0);
+        let until = self.retry_at.and_then(|at| Timestamp::from_second(whole(at)).ok());
+        until.map(|at| format!(" until {at}")).unwrap_or_default()
+    }
+
     /// Both request ids, as Box's own SDKs write them.
     fn request_ids(&self) -> String {
         match (self.request_id.as_str(), self.box_request_id.as_str()) {
-            ("", "") => "without an id".to_owned(),
-            (one, "") | ("", one) => one.to_owned(),
-            (body, header) if body == header => body.to_owned(),
-            (body, header) => format!("{body}.{header}"),
+            ("", "") => String::new(),
+            (one, "") | ("", one) => format!(" [request {one}]"),
+            (body, header) if body == header => format!(" [request {body}]"),
+            (body, header) => format!(" [request {body}.{header}]"),
         }
     }
 
@@ -431,6 +447,7 @@ mod tests {
     fn retry_at_is_said_by_our_clock() {
         let seconds = read(429, &[("retry-after", "100")], "");
         assert_eq!(seconds.retry_at, Some("2026-01-01T00:01:40Z".parse().expect("a time")));
+        assert!(Error::from(seconds).to_string().starts_with("rate limited until 2026-01-01T00:01:40Z: 429"));
         // Ten seconds by the server's clock, which is a year behind ours.
         let headers =
             [("date", "Wed, 01 Jan 2025 00:00:00 GMT"), ("retry-after", "Wed, 01 Jan 2025 00:00:10 GMT")];
