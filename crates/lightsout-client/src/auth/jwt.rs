@@ -281,3 +281,40 @@ fn read_key(pem: &str, passphrase: Option<&SecretString>) -> Result<EncodingKey,
         .map_err(|_| Error::setup("the private key cannot be read: it is no PKCS#8 key"))?;
     EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::setup("the private key is no RSA key"))
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn box_is_the_audience_at_box_alone() {
+        let config = json!({
+            "boxAppSettings": {
+                "clientID": "app",
+                "clientSecret": "secret",
+                "appAuth": {"publicKeyID": "key1", "privateKey": lightsout_testkit::PLAIN_KEY}
+            },
+            "enterpriseID": "0",
+            "userID": "12"
+        });
+        let jwt = Jwt::from_json(&config.to_string()).expect("a key");
+        let claims = |jwt: &Jwt, base: &str| -> Value {
+            let addresses = Addresses::below(base).expect("an address");
+            let form = jwt.form(&addresses, Timestamp::UNIX_EPOCH).expect("signed");
+            let (_, assertion) = form.last().expect("the assertion is the last field");
+            let claims = assertion.split('.').nth(1).expect("three parts");
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("base64")).expect("JSON")
+        };
+        let at_box = claims(&jwt, "https://api.box.com/2.0/");
+        assert_eq!(at_box["aud"], "https://api.box.com/oauth2/token");
+        assert_eq!((&at_box["sub"], &at_box["box_sub_type"]), (&json!("12"), &json!("user")));
+        assert_eq!(at_box["exp"], 30);
+        assert_eq!(claims(&jwt, "https://out.example")["aud"], "https://out.example/oauth2/token");
+        let told = jwt.audience("https://api.box.com/oauth2/token");
+        assert_eq!(claims(&told, "https://gateway.example")["aud"], "https://api.box.com/oauth2/token");
+    }
+}

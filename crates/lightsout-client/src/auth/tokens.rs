@@ -186,9 +186,12 @@ impl Tokens {
         loop {
             let life = Duration::try_from(stored.expires_at.duration_since(now())).unwrap_or_default();
             let present = Present::new(stored.access_token.clone(), life);
-            if life > RENEW_BEFORE && !is_refused(&present, refused) {
+            if !life.is_zero() && !is_refused(&present, refused) {
+                // Also when it ends soon: it is what is left if no other can be had.
                 self.set(Some(present));
-                return Ok(stored.access_token);
+                if life > RENEW_BEFORE {
+                    return Ok(stored.access_token);
+                }
             }
             let error = match self.ask(Repeat::Harmless, || Ok(app.refresh_form(&stored))).await {
                 Ok(reply) => return self.keep(app, reply, unsaved).await,

@@ -67,3 +67,9 @@ pub(crate) fn assertion(request: &Received, part: usize) -> Value {
     let encoded = form["assertion"].split('.').nth(part).expect("three parts").to_owned();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).expect("base64")).expect("JSON")
 }
+
+/// The machine's time, which the client signs assertions and dates tokens with.
+#[expect(clippy::disallowed_methods, reason = "the client's own clock is the machine's")]
+pub(crate) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
