@@ -5,7 +5,7 @@ test *part:
 # The quick checks, without a database of their own.
 check:
     cargo fmt --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 # The service, with ./lightsout.toml.
 run *args:

@@ -76,16 +76,47 @@ impl Client {
     }
 
     /// The same connection on behalf of a user (`As-User`).
+    ///
+    /// ```
+    /// # lightsout_testkit::example_blocking(|service| {
+    /// # use lightsout_client::{Auth, blocking::Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.as_str()))?;
+    /// # let user_id = service.user_id.as_str();
+    /// let ann = client.as_user(user_id).me()?;
+    /// assert_eq!(ann.login.as_deref(), Some("ann@acme.example"));
+    /// # Ok(()) });
+    /// ```
     pub fn as_user(&self, user_id: impl Into<String>) -> Self {
         self.with(self.client.as_user(user_id))
     }
 
     /// The same connection with other credentials.
+    ///
+    /// ```
+    /// # lightsout_testkit::example_blocking(|service| {
+    /// # use lightsout_client::{Auth, blocking::Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.as_str()))?;
+    /// # let path = service.jwt_config.as_path();
+    /// use lightsout_client::Jwt;
+    ///
+    /// let service_account = client.with_auth(Jwt::from_file(path)?);
+    /// println!("{:?}", service_account.me()?.login);
+    /// # Ok(()) });
+    /// ```
     pub fn with_auth(&self, auth: impl Into<Auth>) -> Self {
         self.with(self.client.with_auth(auth))
     }
 
     /// Begins a sign-in; see [`Client::authorization`](crate::Client::authorization).
+    ///
+    /// ```
+    /// use lightsout_client::{BOX, FileStore, OAuth, blocking::Client};
+    ///
+    /// let app = OAuth::new("CLIENT ID", FileStore::new("tokens.json")).client_secret("SECRET");
+    /// let sign_in = Client::new(BOX, app)?.authorization("https://app.example/signed-in", &[])?;
+    /// println!("open {}", sign_in.url);
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn authorization(&self, redirect_uri: &str, scopes: &[&str]) -> Result<Authorization, Error> {
         self.client.authorization(redirect_uri, scopes)
     }
@@ -223,6 +254,19 @@ pub struct SessionTerminationApi {
 
 impl SessionTerminationApi {
     /// Calls through this client.
+    ///
+    /// ```
+    /// # lightsout_testkit::example_blocking(|service| {
+    /// # use lightsout_client::{Auth, blocking::Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.as_str()))?;
+    /// # let group_id = service.group_id.clone();
+    /// use lightsout_client::{PostGroupsTerminateSessionsRequest, blocking::SessionTerminationApi};
+    ///
+    /// let api = SessionTerminationApi::new(client);
+    /// let request = PostGroupsTerminateSessionsRequest { group_ids: vec![group_id] };
+    /// println!("{:?}", api.post_groups_terminate_sessions(Some(request))?.message);
+    /// # Ok(()) });
+    /// ```
     pub fn new(client: Client) -> Self {
         Self { api: crate::SessionTerminationApi::new(client.client), runtime: client.runtime }
     }
@@ -250,6 +294,18 @@ pub struct SessionTerminationManager {
 
 impl SessionTerminationManager {
     /// Calls through this client.
+    ///
+    /// ```
+    /// # lightsout_testkit::example_blocking(|service| {
+    /// # use lightsout_client::{Auth, blocking::Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.as_str()))?;
+    /// # let group_id = service.group_id.clone();
+    /// use lightsout_client::blocking::SessionTerminationManager;
+    ///
+    /// let manager = SessionTerminationManager::new(client);
+    /// println!("{:?}", manager.terminate_groups_sessions(vec![group_id])?.message);
+    /// # Ok(()) });
+    /// ```
     pub fn new(client: Client) -> Self {
         Self { manager: crate::SessionTerminationManager::new(client.client), runtime: client.runtime }
     }

@@ -127,6 +127,14 @@ impl Client {
     }
 
     /// The address that it speaks to, without `/2.0`.
+    ///
+    /// ```
+    /// use lightsout_client::{Auth, Client};
+    ///
+    /// let client = Client::new("https://api.box.com/2.0", Auth::developer_token("TOKEN"))?;
+    /// assert_eq!(client.base_url(), "https://api.box.com");
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn base_url(&self) -> &str {
         &self.transport.addresses.base
     }
@@ -243,18 +251,42 @@ impl ClientBuilder {
     /// Speaks to this server instead of [`BOX`]; a `/2.0` at the end is left out.
     ///
     /// Tokens are asked for at `/oauth2/token` below it, and revoked at `/oauth2/revoke`.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, Client};
+    /// let client = Client::builder(Auth::developer_token("TOKEN"))
+    ///     .base_url("https://lightsout.example")
+    ///     .build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn base_url(mut self, base_url: &str) -> Self {
         base_url.clone_into(&mut self.base_url);
         self
     }
 
     /// Sends people here to sign in, instead of Box's page or `/api/oauth2/authorize` below the base URL.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, Client};
+    /// let client = Client::builder(Auth::developer_token("TOKEN"))
+    ///     .base_url("https://box-gateway.example")
+    ///     .authorize_url("https://account.box.com/api/oauth2/authorize")
+    ///     .build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn authorize_url(mut self, authorize_url: &str) -> Self {
         self.authorize_url = Some(authorize_url.to_owned());
         self
     }
 
     /// Names the program before this library in `User-Agent`, such as `offboarding/1.2`.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, Client};
+    /// let client =
+    ///     Client::builder(Auth::developer_token("TOKEN")).user_agent("offboarding/1.2").build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn user_agent(mut self, program: &str) -> Self {
         self.user_agent = format!("{program} {USER_AGENT}");
         self
@@ -288,6 +320,14 @@ impl ClientBuilder {
     /// Goes through this proxy, such as `http://proxy.example:3128`.
     ///
     /// Without it, `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment are heard.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, Client};
+    /// let client = Client::builder(Auth::developer_token("TOKEN"))
+    ///     .proxy("http://proxy.example:3128")
+    ///     .build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn proxy(mut self, proxy_url: &str) -> Self {
         match Proxy::all(proxy_url) {
             Ok(proxy) => self.proxy = Some(proxy),
@@ -302,6 +342,18 @@ impl ClientBuilder {
     }
 
     /// Trusts these certificates (PEM, one or more) besides those of the operating system.
+    ///
+    /// ```
+    /// use lightsout_client::{Auth, Client};
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::builder(Auth::developer_token("TOKEN"))
+    ///     .base_url("https://lightsout.internal")
+    ///     .root_certificates(&std::fs::read("company-ca.pem")?)
+    ///     .build()?;
+    /// # Ok(()) }
+    /// # assert!(example().is_err());
+    /// ```
     pub fn root_certificates(mut self, pem: &[u8]) -> Self {
         match Certificate::from_pem_bundle(pem) {
             Ok(certificates) if !certificates.is_empty() => self.root_certificates.extend(certificates),
@@ -315,24 +367,56 @@ impl ClientBuilder {
     }
 
     /// How long one attempt may take: 100 s.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, Client};
+    /// let client = Client::builder(Auth::developer_token("TOKEN"))
+    ///     .timeout(std::time::Duration::from_secs(20))
+    ///     .build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// How long a connection may take to open: 10 s.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, Client};
+    /// let client = Client::builder(Auth::developer_token("TOKEN"))
+    ///     .connect_timeout(std::time::Duration::from_secs(3))
+    ///     .build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
     /// Repeats failed attempts in this way.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, Client};
+    /// use lightsout_client::Retry;
+    ///
+    /// let careful = Retry { repeat_lost_terminations: false, ..Retry::default() };
+    /// let client = Client::builder(Auth::developer_token("TOKEN")).retry(careful).build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
     /// Makes the client. Nothing is sent.
+    ///
+    /// ```
+    /// use lightsout_client::{Auth, Client, Error};
+    ///
+    /// let error = Client::builder(Auth::developer_token("TOKEN")).base_url("nowhere").build();
+    /// assert!(matches!(error, Err(Error::Setup { .. })));
+    /// ```
     pub fn build(self) -> Result<Client, Error> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);

@@ -1,5 +1,6 @@
 //! What can go wrong with a call, by what the caller can do about it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +10,9 @@ use serde_json::Value;
 use crate::retry;
 
 /// Why a call failed. No variant holds a token or a secret.
-#[derive(Debug, thiserror::Error)]
+///
+/// A clone is for callers that wait for the same thing, as for one token.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The token was refused, or none was given for these credentials: sign in again, or mend them.
@@ -27,15 +30,15 @@ pub enum Error {
     #[error("invalid: {0}")]
     Invalid(Box<ApiError>),
     /// Too many requests, and the retries were not enough: wait until [`ApiError::retry_at`]. Status 429.
-    #[error("rate limited: {0}")]
+    #[error("rate limited{until}: {0}", until = .0.until())]
     RateLimited(Box<ApiError>),
     /// The server fails or is overloaded, and the retries were not enough: try later. Status 5xx.
     ///
     /// What was asked for may have happened nevertheless.
-    #[error("unavailable: {0}")]
+    #[error("unavailable{until}: {0}", until = .0.until())]
     Unavailable(Box<ApiError>),
     /// The server could not be reached, or the connection broke, and the retries were not enough.
-    #[error("could not reach {address}")]
+    #[error("{}{address}{}", reached(*.may_have_arrived).0, reached(*.may_have_arrived).1)]
     Transport {
         /// The server's address, without a path.
         address: String,
@@ -43,7 +46,7 @@ pub enum Error {
         may_have_arrived: bool,
         /// Why.
         #[source]
-        source: Box<reqwest::Error>,
+        source: Arc<reqwest::Error>,
     },
     /// The server took the request, and its answer has another shape than it should.
     #[error("the server's answer of status {status} could not be read")]
@@ -52,7 +55,7 @@ pub enum Error {
         status: u16,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: Arc<serde_json::Error>,
     },
     /// Something on this side is wrong: an address, a key, a file, a token store.
     #[error("{what}")]
@@ -61,7 +64,7 @@ pub enum Error {
         what: String,
         /// Why.
         #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     },
     /// This part of a large list was not sent, because one before it could not be.
     #[error("not sent, because a part before it failed")]
@@ -70,6 +73,15 @@ pub enum Error {
 
 impl Error {
     /// The HTTP status, if the server answered.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// let unknown = client.user("0").await.expect_err("nobody has this id");
+    /// assert_eq!(unknown.status(), Some(404));
+    /// # Ok(()) });
+    /// ```
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Unreadable { status, .. } => Some(*status),
@@ -78,6 +90,17 @@ impl Error {
     }
 
     /// The server's error answer, if that is what it is.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// if let Err(error) = client.user("0").await {
+    ///     let request_id = error.api().map(|answer| answer.request_id.as_str());
+    ///     println!("{error}; the server logged it as {request_id:?}");
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub fn api(&self) -> Option<&ApiError> {
         match self {
             Self::NotAuthenticated(error)
@@ -98,12 +121,25 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Setup { what: what.into(), source: Some(source.into()) }
+        Self::Setup { what: what.into(), source: Some(source.into().into()) }
+    }
+
+    pub(crate) fn unreadable(status: u16, source: serde_json::Error) -> Self {
+        Self::Unreadable { status, source: Arc::new(source) }
     }
 
     /// Whether it may pass by itself.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self, Self::RateLimited(_) | Self::Unavailable(_) | Self::Transport { .. })
+    }
+}
+
+/// What is said before and after the address of a server that did not answer.
+fn reached(may_have_arrived: bool) -> (&'static str, &'static str) {
+    if may_have_arrived {
+        ("no whole answer from ", "; the request may have arrived")
+    } else {
+        ("could not reach ", "")
     }
 }
 
@@ -130,7 +166,7 @@ impl From<reqwest::Error> for Error {
             return Self::setup_because("the request cannot be made", error.without_url());
         }
         let may_have_arrived = !error.is_connect();
-        Self::Transport { address, may_have_arrived, source: Box::new(error.without_url()) }
+        Self::Transport { address, may_have_arrived, source: Arc::new(error.without_url()) }
     }
 }
 
@@ -138,7 +174,7 @@ impl From<reqwest::Error> for Error {
 ///
 /// Fields that the answer does not have are empty.
 #[derive(Clone, Debug, Default, PartialEq, thiserror::Error)]
-#[error("{status} {code}: {message} [request {}]", self.request_ids())]
+#[error("{status} {code}: {message}{}", self.request_ids())]
 #[non_exhaustive]
 pub struct ApiError {
     /// The HTTP status.
@@ -188,6 +224,23 @@ pub struct NotFound {
 
 impl ApiError {
     /// What the caller lacks, where a 403 says so.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// use lightsout_client::{Error, Missing};
+    ///
+    /// match client.sessions("12", None).await {
+    ///     Err(Error::NotAllowed(answer)) => match answer.missing() {
+    ///         Some(Missing::Scope(scope)) => println!("give the app the scope {scope}"),
+    ///         Some(Missing::Right(right)) => println!("ask the operator for the right {right}"),
+    ///         _ => println!("{answer}"),
+    ///     },
+    ///     other => drop(other?),
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub fn missing(&self) -> Option<Missing> {
         if let Some(scope) = &self.scope {
             return Some(Missing::Scope(scope.clone()));
@@ -202,6 +255,23 @@ impl ApiError {
     }
 
     /// The ids and logins that are not there, where a 404 lists them.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// use lightsout_client::{Error, SessionTerminationManager};
+    ///
+    /// let manager = SessionTerminationManager::new(client);
+    /// let people = vec!["ann@acme.example".to_owned(), "nobody@acme.example".to_owned()];
+    /// if let Err(Error::NotFound(answer)) = manager.terminate_users_sessions(vec![], people).await {
+    ///     for unknown in answer.not_found() {
+    ///         println!("there is no {} {}", unknown.kind, unknown.value);
+    ///     }
+    ///     # assert_eq!(answer.not_found().len(), 1);
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub fn not_found(&self) -> Vec<NotFound> {
         let errors = self.context_info.as_ref().and_then(|context| context.get("errors")?.as_array());
         let text = |error: &Value, name: &str| error.get(name)?.as_str().map(ToOwned::to_owned);
@@ -213,13 +283,20 @@ impl ApiError {
         errors.into_iter().flatten().filter_map(entry).collect()
     }
 
+    /// Until when to wait, in whole seconds, where the server says so.
+    fn until(&self) -> String {
+        let whole = |at: Timestamp| at.as_second() + i64::from(at.subsec_nanosecond() > 0);
+        let until = self.retry_at.and_then(|at| Timestamp::from_second(whole(at)).ok());
+        until.map(|at| format!(" until {at}")).unwrap_or_default()
+    }
+
     /// Both request ids, as Box's own SDKs write them.
     fn request_ids(&self) -> String {
         match (self.request_id.as_str(), self.box_request_id.as_str()) {
-            ("", "") => "without an id".to_owned(),
-            (one, "") | ("", one) => one.to_owned(),
-            (body, header) if body == header => body.to_owned(),
-            (body, header) => format!("{body}.{header}"),
+            ("", "") => String::new(),
+            (one, "") | ("", one) => format!(" [request {one}]"),
+            (body, header) if body == header => format!(" [request {body}]"),
+            (body, header) => format!(" [request {body}.{header}]"),
         }
     }
 
@@ -370,6 +447,7 @@ mod tests {
     fn retry_at_is_said_by_our_clock() {
         let seconds = read(429, &[("retry-after", "100")], "");
         assert_eq!(seconds.retry_at, Some("2026-01-01T00:01:40Z".parse().expect("a time")));
+        assert!(Error::from(seconds).to_string().starts_with("rate limited until 2026-01-01T00:01:40Z: 429"));
         // Ten seconds by the server's clock, which is a year behind ours.
         let headers =
             [("date", "Wed, 01 Jan 2025 00:00:00 GMT"), ("retry-after", "Wed, 01 Jan 2025 00:00:10 GMT")];

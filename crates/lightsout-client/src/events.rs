@@ -50,6 +50,16 @@ pub enum StreamType {
 
 impl EventQuery {
     /// All of `admin_logs`.
+    ///
+    /// ```
+    /// use lightsout_client::EventQuery;
+    ///
+    /// let from_2026 = EventQuery {
+    ///     created_after: Some("2026-01-01T00:00:00Z".parse()?),
+    ///     ..EventQuery::history()
+    /// };
+    /// # Ok::<(), jiff::Error>(())
+    /// ```
     pub fn history() -> Self {
         Self {
             stream_type: StreamType::AdminLogs,
@@ -62,6 +72,12 @@ impl EventQuery {
     }
 
     /// All of `admin_logs_streaming`.
+    ///
+    /// ```
+    /// use lightsout_client::EventQuery;
+    ///
+    /// let from_now_on = EventQuery { position: Some("now".to_owned()), ..EventQuery::streaming() };
+    /// ```
     pub fn streaming() -> Self {
         Self { stream_type: StreamType::AdminLogsStreaming, ..Self::history() }
     }
@@ -170,6 +186,18 @@ impl Events {
     }
 
     /// The next event; none at the newest one, unless it follows. After an error it may be called again.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # use lightsout_client::EventQuery;
+    /// let mut events = client.events(EventQuery::history());
+    /// while let Some(event) = events.next().await? {
+    ///     println!("{}", event.event_type);
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             while let Some(event) = self.ready.pop_front() {
@@ -193,6 +221,18 @@ impl Events {
     }
 
     /// Where a later reader goes on: at the page of the last event given, so some may come again.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # use lightsout_client::EventQuery;
+    /// let mut events = client.events(EventQuery::history());
+    /// while events.next().await?.is_some() {}
+    /// let later = EventQuery { position: events.position().map(str::to_owned), ..EventQuery::history() };
+    /// # assert!(client.events(later).next().await?.is_none());
+    /// # Ok(()) });
+    /// ```
     pub fn position(&self) -> Option<&str> {
         self.query.position.as_deref()
     }

@@ -49,6 +49,20 @@ impl Follow {
     }
 
     /// The next event; none when the termination is finished and every event was given.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # let request = lightsout_client::api::CreateTermination {
+    /// #     user_ids: vec![service.user_id.as_str().into()], ..Default::default() };
+    /// # let id = client.terminate(&request, None).await?.id.0;
+    /// let mut events = client.follow_termination(&id);
+    /// while let Some(event) = events.next().await? {
+    ///     println!("{} {}", event.created_at, event.event_type);
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             if let Some((id, event)) = self.ready.pop_front() {
@@ -72,6 +86,29 @@ impl Follow {
     }
 
     /// Whether the server answers; following goes on by itself once it does again.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # let request = lightsout_client::api::CreateTermination {
+    /// #     user_ids: vec![service.user_id.as_str().into()], ..Default::default() };
+    /// # let id = client.terminate(&request, None).await?.id.0;
+    /// use std::time::Duration;
+    ///
+    /// let mut events = client.follow_termination(&id);
+    /// loop {
+    ///     match tokio::time::timeout(Duration::from_secs(5), events.next()).await {
+    ///         Ok(event) => {
+    ///             let Some(event) = event? else { break };
+    ///             println!("{}", event.event_type);
+    ///         }
+    ///         Err(_) if events.is_connected() => println!("nothing new"),
+    ///         Err(_) => println!("the server is away"),
+    ///     }
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub fn is_connected(&self) -> bool {
         self.away_since.is_none()
     }
@@ -84,14 +121,15 @@ impl Follow {
         self.stream = None;
         self.buffer.clear();
         let away_since = *self.away_since.get_or_insert_with(Instant::now);
+        let retry_after = error.as_ref().and_then(|error| error.api()?.retry_after).unwrap_or_default();
         if let Some(error) = error
-            && (!error.is_passing() || away_since.elapsed() > AWAY_MAX)
+            && (!error.is_passing() || away_since.elapsed() + retry_after > AWAY_MAX)
         {
             return Err(error);
         }
         let delay = RESUME_DELAY.saturating_mul(2_u32.saturating_pow(self.resumes)).min(RESUME_DELAY_MAX);
         self.resumes += 1;
-        tokio::time::sleep(delay).await;
+        tokio::time::sleep(delay.max(retry_after)).await;
         Ok(())
     }
 
@@ -139,7 +177,7 @@ fn parse(message: &str) -> Result<Option<(String, Event)>, Error> {
     if data.is_empty() {
         return Ok(None);
     }
-    let event = serde_json::from_str(&data).map_err(|source| Error::Unreadable { status: 200, source })?;
+    let event = serde_json::from_str(&data).map_err(|source| Error::unreadable(200, source))?;
     Ok(Some((id, event)))
 }
 

@@ -57,6 +57,13 @@ impl Default for Retry {
 
 impl Retry {
     /// Sends everything once.
+    ///
+    /// ```
+    /// use lightsout_client::{Auth, Client, Retry};
+    ///
+    /// let client = Client::builder(Auth::developer_token("TOKEN")).retry(Retry::never()).build()?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn never() -> Self {
         Self { attempts_max: 1, ..Self::default() }
     }
@@ -112,6 +119,10 @@ pub(crate) struct Pace<'a> {
 impl<'a> Pace<'a> {
     pub(crate) fn new(retry: &'a Retry, repeat: Repeat) -> Self {
         Self { retry, repeat, began: Instant::now(), failed: 0 }
+    }
+
+    pub(crate) fn repeat(&self) -> Repeat {
+        self.repeat
     }
 
     /// How long the next attempt may take.

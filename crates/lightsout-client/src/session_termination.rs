@@ -183,6 +183,14 @@ pub struct SessionTerminationManager {
 
 impl SessionTerminationManager {
     /// Calls through this client.
+    ///
+    /// ```
+    /// use lightsout_client::{Auth, BOX, Client, SessionTerminationManager};
+    ///
+    /// let client = Client::new(BOX, Auth::developer_token("TOKEN"))?;
+    /// let manager = SessionTerminationManager::new(client);
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn new(client: Client) -> Self {
         Self { api: SessionTerminationApi::new(client) }
     }

@@ -43,12 +43,12 @@ impl Client {
         Ok(reply.sessions)
     }
 
-    /// Lists one page of a user's live sessions.
+    /// Lists one page of a user's live sessions. It takes an app with the right `sessions.read`.
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
-    /// # use lightsout_client::{Auth, Client};
-    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # use lightsout_client::{Client, Jwt};
+    /// # let client = Client::new(&service.url, Jwt::from_file(&service.jwt_config)?)?;
     /// # let user_id = service.user_id.as_str();
     /// let page = client.sessions(user_id, None).await?;
     /// # Ok(()) });
@@ -59,12 +59,12 @@ impl Client {
         self.get("/v1/sessions", &query).await
     }
 
-    /// Lists all live sessions of a user.
+    /// Lists all live sessions of a user. It takes an app with the right `sessions.read`.
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
-    /// # use lightsout_client::{Auth, Client};
-    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # use lightsout_client::{Client, Jwt};
+    /// # let client = Client::new(&service.url, Jwt::from_file(&service.jwt_config)?)?;
     /// # service.sign_in("ann@acme.example", 2).await;
     /// # let user_id = service.user_id.as_str();
     /// for session in client.all_sessions(user_id).collect().await? {
@@ -80,8 +80,8 @@ impl Client {
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
-    /// # use lightsout_client::{Auth, Client};
-    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # use lightsout_client::{Client, Jwt};
+    /// # let client = Client::new(&service.url, Jwt::from_file(&service.jwt_config)?)?;
     /// # service.sign_in("ann@acme.example", 1).await;
     /// # let user_id = service.user_id.as_str();
     /// let sessions = client.sessions(user_id, None).await?.entries;

@@ -216,7 +216,9 @@ impl Client {
         Pages::by_marker(self, path, vec![("limit", "1000".to_owned())])
     }
 
-    /// Tries again what was given up.
+    /// Tries again what was given up, and what could not be found out.
+    ///
+    /// Where that is nothing it is refused: 409, `nothing_to_retry`. So a lost answer is not repeated.
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
@@ -225,12 +227,18 @@ impl Client {
     /// # let user_ids = vec![service.user_id.as_str().into()];
     /// # let request = CreateTermination { user_ids, ..CreateTermination::default() };
     /// # let id = client.terminate(&request, None).await?.id.0;
-    /// let termination = client.retry_termination(&id).await?;
+    /// use lightsout_client::Error;
+    ///
+    /// match client.retry_termination(&id).await {
+    ///     Ok(termination) => println!("{:?}", termination.state),
+    ///     Err(Error::Invalid(answer)) if answer.code == "nothing_to_retry" => println!("{answer}"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
     /// # Ok(()) });
     /// ```
     pub async fn retry_termination(&self, id: &str) -> Result<Termination, Error> {
         let path = format!("/v1/terminations/{}/retry", segment(id));
-        self.call(Method::POST, &path, Repeat::Harmless, &serde_json::json!({})).await
+        self.call(Method::POST, &path, Repeat::Harmful, &serde_json::json!({})).await
     }
 
     /// Follows a termination's events until it is finished.

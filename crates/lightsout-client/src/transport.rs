@@ -74,7 +74,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// Reads a JSON answer.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|source| Error::Unreadable { status: self.status, source })
+        serde_json::from_slice(&self.body).map_err(|source| Error::unreadable(self.status, source))
     }
 }
 
@@ -89,16 +89,22 @@ impl Transport {
             number: pace.attempt(),
             began: std::time::Instant::now(),
         };
-        let answer = self.exchange(request).await;
+        let answer = self.exchange(request, pace.repeat()).await;
         #[cfg(feature = "tracing")]
         note(&attempt, &answer);
         answer
     }
 
-    async fn exchange(&self, request: reqwest::Request) -> Result<Answer, Error> {
+    async fn exchange(&self, request: reqwest::Request, repeat: Repeat) -> Result<Answer, Error> {
         let response = check(self.http.execute(request).await?).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, body: response.bytes().await?.to_vec() })
+        let body = match response.bytes().await {
+            Ok(body) => body.to_vec(),
+            // Accepted is accepted: the text is not worth ending the sessions a second time.
+            Err(_) if status == 202 && repeat == Repeat::Later => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Answer { status, headers, body })
     }
 
     /// Posts a form without a token, as the token endpoint takes it.

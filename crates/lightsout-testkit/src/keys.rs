@@ -13,6 +13,12 @@ pub const ENCRYPTED_KEY_DES3_SHA1: &str = include_str!("../keys/encrypted-des3-s
 /// The same key in PKCS #8, not encrypted.
 pub const PLAIN_KEY: &str = include_str!("../keys/plain.pem");
 
+/// The same key in PKCS #1, not encrypted.
+pub const PKCS1_KEY: &str = include_str!("../keys/pkcs1.pem");
+
+/// The same key in PKCS #1, encrypted the way of OpenSSL before PKCS #8.
+pub const PKCS1_ENCRYPTED_KEY: &str = include_str!("../keys/pkcs1-encrypted.pem");
+
 /// Its public key.
 pub const PUBLIC_KEY: &str = include_str!("../keys/public.pem");
 

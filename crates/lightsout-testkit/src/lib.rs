@@ -9,7 +9,8 @@ mod scripted;
 mod service;
 
 pub use keys::{
-    ENCRYPTED_KEY_AES, ENCRYPTED_KEY_DES3, ENCRYPTED_KEY_DES3_SHA1, PASSPHRASE, PLAIN_KEY, PUBLIC_KEY,
+    ENCRYPTED_KEY_AES, ENCRYPTED_KEY_DES3, ENCRYPTED_KEY_DES3_SHA1, PASSPHRASE, PKCS1_ENCRYPTED_KEY,
+    PKCS1_KEY, PLAIN_KEY, PUBLIC_KEY,
 };
 pub use scripted::{Answer, Received, Script, Scripted};
 pub use service::{Service, example, example_blocking, example_scripted};

@@ -1,7 +1,7 @@
 //! The real service in this process, with an enterprise in it, and the runner of documentation examples.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -60,9 +60,23 @@ pub struct Service {
 impl Service {
     /// Starts a service that listens on a free port of 127.0.0.1.
     pub async fn start() -> Self {
+        Self::start_with("http", "").await
+    }
+
+    /// The same over TLS, with this certificate and its key in PEM files.
+    pub async fn start_tls(certificate: &Path, key: &Path) -> Self {
+        let tls = format!(
+            "[server.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            certificate.display(),
+            key.display()
+        );
+        Self::start_with("https", &tls).await
+    }
+
+    async fn start_with(scheme: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nshutdown_timeout_s = 2\n\n[database]\nurl = \"sqlite:{}\"\n",
+            "[server]\nlisten = \"127.0.0.1:0\"\nshutdown_timeout_s = 2\n{more}\n[database]\nurl = \"sqlite:{}\"\n",
             folder.path().join("test.db").display()
         );
         let config = Config::parse_alone(&text).expect("the configuration is right");
@@ -90,7 +104,7 @@ impl Service {
         let user = app.db.find_user_by_login(LOGIN).await.expect("the database works").expect("imported");
         let group_id = group_id(app, &enterprise.0, "Sales").await;
         Self {
-            url: format!("http://{}", running.address),
+            url: format!("{scheme}://{}", running.address),
             enterprise_id: enterprise.0,
             token,
             admin_id: admin.0,
@@ -177,7 +191,7 @@ where
 /// fails or takes longer than a minute.
 pub fn example_scripted<F, Fut>(example: F)
 where
-    F: FnOnce(Scripted) -> Fut,
+    F: FnOnce(Arc<Scripted>) -> Fut,
     Fut: Future<Output = Result<(), Box<dyn Error>>>,
 {
     runtime().block_on(async {
@@ -185,7 +199,8 @@ where
             "access_token": "ACCESS", "expires_in": 3600, "token_type": "bearer", "refresh_token": "REFRESH",
         });
         let script = Script { token: vec![Answer::json(200, tokens)], calls: vec![Answer::accepted()] };
-        let server = Scripted::start(script).await;
+        // Shared, so that an example that names only its address does not drop the rest of it.
+        let server = Arc::new(Scripted::start(script).await);
         let result = tokio::time::timeout(EXAMPLE_WITHIN, example(server)).await;
         check(result.expect("the example ends within a minute"));
     });

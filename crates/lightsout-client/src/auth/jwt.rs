@@ -96,6 +96,16 @@ struct Claims<'a> {
 
 impl Jwt {
     /// Reads Box's JSON configuration file.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (url, path) = (service.url.as_str(), service.jwt_config.as_path());
+    /// use lightsout_client::{Client, Jwt};
+    ///
+    /// let client = Client::new(url, Jwt::from_file(path)?)?;
+    /// println!("{:?}", client.me().await?.login);
+    /// # Ok(()) });
+    /// ```
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
@@ -148,11 +158,33 @@ impl Jwt {
     }
 
     /// The same app on another's behalf.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Client, Jwt};
+    /// # let app = Jwt::from_file(&service.jwt_config)?;
+    /// # let (url, user_id) = (service.url.as_str(), service.user_id.as_str());
+    /// use lightsout_client::Subject;
+    ///
+    /// let ann = Client::new(url, app.with_subject(Subject::user(user_id)))?;
+    /// assert_eq!(ann.me().await?.login.as_deref(), Some("ann@acme.example"));
+    /// # Ok(()) });
+    /// ```
     pub fn with_subject(&self, subject: Subject) -> Self {
         Self { subject, ..self.clone() }
     }
 
     /// Signs with this algorithm instead of RS256.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (url, path) = (service.url.as_str(), service.jwt_config.as_path());
+    /// use lightsout_client::{Algorithm, Client, Jwt};
+    ///
+    /// let app = Jwt::from_file(path)?.algorithm(Algorithm::Rs384);
+    /// Client::new(url, app)?.me().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn algorithm(self, algorithm: Algorithm) -> Self {
         Self { algorithm, ..self }
     }
@@ -161,6 +193,16 @@ impl Jwt {
     ///
     /// Without it, it is `https://api.box.com/oauth2/token` for a client of Box, and the service's own
     /// token address for a client of a service. Say Box's where an address leads to Box by a gateway.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (gateway, path) = (service.url.as_str(), service.jwt_config.as_path());
+    /// use lightsout_client::{Client, Jwt};
+    ///
+    /// let app = Jwt::from_file(path)?.audience("https://api.box.com/oauth2/token");
+    /// Client::new(gateway, app)?.me().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn audience(self, audience: impl Into<String>) -> Self {
         Self { audience: Some(audience.into()), ..self }
     }
@@ -238,4 +280,41 @@ fn read_key(pem: &str, passphrase: Option<&SecretString>) -> Result<EncodingKey,
         .to_pem("PRIVATE KEY", pkcs8::LineEnding::LF)
         .map_err(|_| Error::setup("the private key cannot be read: it is no PKCS#8 key"))?;
     EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::setup("the private key is no RSA key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn box_is_the_audience_at_box_alone() {
+        let config = json!({
+            "boxAppSettings": {
+                "clientID": "app",
+                "clientSecret": "secret",
+                "appAuth": {"publicKeyID": "key1", "privateKey": lightsout_testkit::PLAIN_KEY}
+            },
+            "enterpriseID": "0",
+            "userID": "12"
+        });
+        let jwt = Jwt::from_json(&config.to_string()).expect("a key");
+        let claims = |jwt: &Jwt, base: &str| -> Value {
+            let addresses = Addresses::below(base).expect("an address");
+            let form = jwt.form(&addresses, Timestamp::UNIX_EPOCH).expect("signed");
+            let (_, assertion) = form.last().expect("the assertion is the last field");
+            let claims = assertion.split('.').nth(1).expect("three parts");
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("base64")).expect("JSON")
+        };
+        let at_box = claims(&jwt, "https://api.box.com/2.0/");
+        assert_eq!(at_box["aud"], "https://api.box.com/oauth2/token");
+        assert_eq!((&at_box["sub"], &at_box["box_sub_type"]), (&json!("12"), &json!("user")));
+        assert_eq!(at_box["exp"], 30);
+        assert_eq!(claims(&jwt, "https://out.example")["aud"], "https://out.example/oauth2/token");
+        let told = jwt.audience("https://api.box.com/oauth2/token");
+        assert_eq!(claims(&told, "https://gateway.example")["aud"], "https://api.box.com/oauth2/token");
+    }
 }

@@ -47,6 +47,17 @@ impl Auth {
     }
 
     /// Uses an app's id and secret; the same as [`ClientCredentials::new`].
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (url, enterprise_id) = (service.url.as_str(), service.enterprise_id.as_str());
+    /// # let (client_id, secret) = (service.client_id.as_str(), service.client_secret.as_str());
+    /// use lightsout_client::{Auth, Client, Subject};
+    ///
+    /// let auth = Auth::client_credentials(client_id, secret, Subject::enterprise(enterprise_id));
+    /// Client::new(url, auth)?.me().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn client_credentials(
         client_id: impl Into<String>,
         client_secret: impl Into<SecretString>,
@@ -100,11 +111,23 @@ pub enum Subject {
 
 impl Subject {
     /// The app's service account in this enterprise.
+    ///
+    /// ```
+    /// use lightsout_client::Subject;
+    ///
+    /// assert_eq!(Subject::enterprise("899"), Subject::Enterprise("899".to_owned()));
+    /// ```
     pub fn enterprise(id: impl Into<String>) -> Self {
         Self::Enterprise(id.into())
     }
 
     /// This user.
+    ///
+    /// ```
+    /// use lightsout_client::Subject;
+    ///
+    /// assert_eq!(Subject::user("12"), Subject::User("12".to_owned()));
+    /// ```
     pub fn user(id: impl Into<String>) -> Self {
         Self::User(id.into())
     }
@@ -140,6 +163,14 @@ pub struct ClientCredentials {
 
 impl ClientCredentials {
     /// An app by its id and secret.
+    ///
+    /// ```
+    /// use lightsout_client::{BOX, Client, ClientCredentials, Subject};
+    ///
+    /// let app = ClientCredentials::new("CLIENT ID", "SECRET", Subject::enterprise("899"));
+    /// let client = Client::new(BOX, app)?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn new(
         client_id: impl Into<String>,
         client_secret: impl Into<SecretString>,
@@ -149,6 +180,19 @@ impl ClientCredentials {
     }
 
     /// The same app on another's behalf; [`Client::with_auth`](crate::Client::with_auth) uses it.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Client, ClientCredentials};
+    /// # let (client_id, secret) = (service.client_id.as_str(), service.client_secret.as_str());
+    /// # let app = ClientCredentials::new(client_id, secret, lightsout_client::Subject::user("0"));
+    /// # let (url, user_id) = (service.url.as_str(), service.user_id.as_str());
+    /// use lightsout_client::Subject;
+    ///
+    /// let ann = Client::new(url, app.with_subject(Subject::user(user_id)))?;
+    /// assert_eq!(ann.me().await?.login.as_deref(), Some("ann@acme.example"));
+    /// # Ok(()) });
+    /// ```
     pub fn with_subject(&self, subject: Subject) -> Self {
         Self { subject, ..self.clone() }
     }

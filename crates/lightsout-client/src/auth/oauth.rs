@@ -36,11 +36,25 @@ pub struct OAuth {
 
 impl OAuth {
     /// An app by its id, with the store that keeps one person's tokens.
+    ///
+    /// ```
+    /// use lightsout_client::{FileStore, OAuth};
+    ///
+    /// let app = OAuth::new("CLIENT ID", FileStore::new("tokens.json"));
+    /// ```
     pub fn new(client_id: impl Into<String>, store: impl TokenStore + 'static) -> Self {
         Self { client_id: client_id.into(), client_secret: None, store: Arc::new(store) }
     }
 
     /// The app's secret. Box asks for it; a public client of a service has none.
+    ///
+    /// ```
+    /// use lightsout_client::{BOX, Client, FileStore, OAuth};
+    ///
+    /// let app = OAuth::new("CLIENT ID", FileStore::new("tokens.json")).client_secret("SECRET");
+    /// let client = Client::new(BOX, app)?;
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn client_secret(self, secret: impl Into<SecretString>) -> Self {
         Self { client_secret: Some(secret.into()), ..self }
     }
@@ -82,6 +96,14 @@ impl Client {
     ///
     /// `redirect_uri` is one that the app has registered. Without scopes the person grants all that the
     /// app has. The client's credentials must be [`OAuth`].
+    ///
+    /// ```
+    /// # use lightsout_client::{BOX, Client, MemoryStore, OAuth};
+    /// # let client = Client::new(BOX, OAuth::new("CLIENT ID", MemoryStore::new()))?;
+    /// let sign_in = client.authorization("https://app.example/signed-in", &["manage_groups"])?;
+    /// assert!(sign_in.url.starts_with("https://account.box.com/api/oauth2/authorize?response_type=code"));
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
     pub fn authorization(&self, redirect_uri: &str, scopes: &[&str]) -> Result<Authorization, Error> {
         let app = self.oauth()?;
         let (state, verifier) = (random::id(), URL_SAFE_NO_PAD.encode(random::bytes::<32>()));
@@ -205,25 +227,17 @@ impl Client {
             return Err(Error::setup("a developer token is revoked where it was made"));
         };
         let token = match auth {
-            Auth::OAuth(app) => app.store.load().ok().flatten().map(|stored| stored.refresh_token),
-            Auth::DeveloperToken(_) | Auth::ClientCredentials(_) | Auth::Jwt(_) => None,
-        };
-        let token = match token {
-            Some(refresh_token) => refresh_token,
-            None => self.access_token().await?,
+            Auth::OAuth(app) => self.tokens().refresh_token(app).await?,
+            Auth::DeveloperToken(_) | Auth::ClientCredentials(_) | Auth::Jwt(_) => {
+                self.access_token().await?
+            }
         };
         let mut form: Form = vec![("client_id", client_id.to_owned())];
         form.extend(client_secret.map(|secret| ("client_secret", secret.expose_secret().to_owned())));
         form.push(("token", token.expose_secret().to_owned()));
         let url = &self.transport().addresses.revoke;
         self.transport().post_form(url, Repeat::Harmless, || Ok(form.clone())).await?;
-        self.tokens().forget();
-        if let Auth::OAuth(app) = auth {
-            app.store
-                .clear()
-                .map_err(|error| Error::setup_because("the revoked tokens cannot be removed", error))?;
-        }
-        Ok(())
+        self.tokens().forget().await
     }
 
     fn oauth(&self) -> Result<&OAuth, Error> {

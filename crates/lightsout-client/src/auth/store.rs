@@ -49,11 +49,32 @@ pub struct MemoryStore(Mutex<Option<StoredTokens>>);
 
 impl MemoryStore {
     /// An empty store.
+    ///
+    /// ```
+    /// use lightsout_client::{MemoryStore, OAuth};
+    ///
+    /// let app = OAuth::new("CLIENT ID", MemoryStore::new()).client_secret("SECRET");
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// A store that begins with tokens from elsewhere.
+    ///
+    /// ```
+    /// # use lightsout_client::api::AccessToken;
+    /// # let reply = AccessToken { access_token: "A".into(), expires_in: 3600, token_type: String::new(),
+    /// #     restricted_to: Vec::new(), refresh_token: Some("R".into()) };
+    /// # let now = jiff::Timestamp::UNIX_EPOCH;
+    /// use lightsout_client::{MemoryStore, OAuth, StoredTokens};
+    ///
+    /// let tokens = StoredTokens {
+    ///     access_token: reply.access_token.into(),
+    ///     refresh_token: reply.refresh_token.unwrap_or_default().into(),
+    ///     expires_at: now + jiff::SignedDuration::from_secs(3600),
+    /// };
+    /// let app = OAuth::new("CLIENT ID", MemoryStore::holding(tokens));
+    /// ```
     pub fn holding(tokens: StoredTokens) -> Self {
         Self(Mutex::new(Some(tokens)))
     }

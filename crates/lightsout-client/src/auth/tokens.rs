@@ -25,8 +25,17 @@ pub(crate) struct Tokens {
     auth: Auth,
     transport: Arc<Transport>,
     present: RwLock<Option<Present>>,
-    /// Held by the one who renews, with tokens that a store could not take.
-    renewing: tokio::sync::Mutex<Option<StoredTokens>>,
+    /// Held by the one who renews.
+    renewing: tokio::sync::Mutex<Renewal>,
+}
+
+/// What one renewal leaves to the next.
+#[derive(Default)]
+struct Renewal {
+    /// Tokens that the store could not take.
+    unsaved: Option<StoredTokens>,
+    /// The last failure, for those who waited for it.
+    failed: Option<(Instant, Error)>,
 }
 
 #[derive(Clone)]
@@ -41,8 +50,9 @@ impl Present {
         let now = Instant::now();
         // Some servers leave the life out.
         let life = (!life.is_zero()).then_some(life);
-        let renew_at = life.map(|life| now + life.saturating_sub(RENEW_BEFORE.min(life / 10)));
-        Self { token, renew_at, ends_at: life.map(|life| now + life) }
+        let renew_at =
+            life.and_then(|life| now.checked_add(life.saturating_sub(RENEW_BEFORE.min(life / 10))));
+        Self { token, renew_at, ends_at: life.and_then(|life| now.checked_add(life)) }
     }
 
     fn is_fresh(&self) -> bool {
@@ -56,7 +66,7 @@ impl Present {
 
 impl Tokens {
     pub(crate) fn new(auth: Auth, transport: Arc<Transport>) -> Self {
-        Self { auth, transport, present: RwLock::new(None), renewing: tokio::sync::Mutex::new(None) }
+        Self { auth, transport, present: RwLock::new(None), renewing: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn auth(&self) -> &Auth {
@@ -75,38 +85,57 @@ impl Tokens {
             return Ok(present.token);
         }
         // In a task of its own: a caller that goes away must not lose a refresh token that was just used.
-        let (this, refused) = (Arc::clone(self), refused.cloned());
-        let renewed = tokio::spawn(async move { this.renew(refused.as_ref()).await }).await;
+        let (this, refused, asked_at) = (Arc::clone(self), refused.cloned(), Instant::now());
+        let renewed = tokio::spawn(async move { this.renew(refused.as_ref(), asked_at).await }).await;
         renewed.unwrap_or_else(|error| Err(Error::setup_because("the token's renewal was cut short", error)))
     }
 
     /// Uses this token from now on, as after a sign-in.
     pub(crate) async fn adopt(&self, app: &OAuth, reply: AccessToken) -> Result<(), Error> {
-        let mut unsaved = self.renewing.lock().await;
-        self.keep(app, reply, &mut unsaved).await?;
-        match &*unsaved {
+        let mut renewal = self.renewing.lock().await;
+        self.keep(app, reply, &mut renewal.unsaved).await?;
+        match &renewal.unsaved {
             Some(_) => Err(Error::setup("the tokens cannot be saved: they work until this program ends")),
             None => Ok(()),
         }
     }
 
-    /// Forgets the present token.
-    pub(crate) fn forget(&self) {
-        self.set(None);
+    /// The refresh token that a person's sign-in has come to.
+    pub(crate) async fn refresh_token(&self, app: &OAuth) -> Result<SecretString, Error> {
+        let renewal = self.renewing.lock().await;
+        Ok(self.newest(app, renewal.unsaved.as_ref()).await?.refresh_token)
     }
 
-    async fn renew(&self, refused: Option<&SecretString>) -> Result<SecretString, Error> {
-        let mut unsaved = self.renewing.lock().await;
+    /// Forgets the present tokens, and what is saved of them.
+    pub(crate) async fn forget(&self) -> Result<(), Error> {
+        self.renewing.lock().await.unsaved = None;
+        self.set(None);
+        let Auth::OAuth(app) = &self.auth else { return Ok(()) };
+        let store = Arc::clone(&app.store);
+        blocking(move || store.clear())
+            .await
+            .map_err(|error| Error::setup_because("the revoked tokens cannot be removed", error))
+    }
+
+    async fn renew(&self, refused: Option<&SecretString>, asked_at: Instant) -> Result<SecretString, Error> {
+        let mut renewal = self.renewing.lock().await;
         if let Some(present) = self.usable(refused) {
             return Ok(present.token);
         }
-        let error = match self.fetch(refused, &mut unsaved).await {
+        // A failure is shared like a token: calls that waited for it do not ask one after another.
+        if let Some((_, error)) = renewal.failed.as_ref().filter(|(at, _)| *at >= asked_at) {
+            return Err(error.clone());
+        }
+        let error = match self.fetch(refused, &mut renewal.unsaved).await {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
         // It could not be renewed early: what is there is good to its end.
         let present = self.get().filter(|present| present.is_alive() && !is_refused(present, refused));
-        let Some(present) = present.filter(|_| error.is_passing()) else { return Err(error) };
+        let Some(present) = present.filter(|_| error.is_passing()) else {
+            renewal.failed = Some((Instant::now(), error.clone()));
+            return Err(error);
+        };
         let token = present.token.clone();
         self.set(Some(Present { renew_at: Some(Instant::now() + RENEW_AGAIN), ..present }));
         Ok(token)
@@ -153,16 +182,16 @@ impl Tokens {
         refused: Option<&SecretString>,
         unsaved: &mut Option<StoredTokens>,
     ) -> Result<SecretString, Error> {
-        let mut stored = match unsaved.clone() {
-            Some(tokens) => tokens,
-            None => self.load(app).await?,
-        };
+        let mut stored = self.newest(app, unsaved.as_ref()).await?;
         loop {
             let life = Duration::try_from(stored.expires_at.duration_since(now())).unwrap_or_default();
             let present = Present::new(stored.access_token.clone(), life);
-            if life > RENEW_BEFORE && !is_refused(&present, refused) {
+            if !life.is_zero() && !is_refused(&present, refused) {
+                // Also when it ends soon: it is what is left if no other can be had.
                 self.set(Some(present));
-                return Ok(stored.access_token);
+                if life > RENEW_BEFORE {
+                    return Ok(stored.access_token);
+                }
             }
             let error = match self.ask(Repeat::Harmless, || Ok(app.refresh_form(&stored))).await {
                 Ok(reply) => return self.keep(app, reply, unsaved).await,
@@ -205,6 +234,13 @@ impl Tokens {
         let token = stored.access_token.clone();
         *unsaved = saved.is_err().then_some(stored);
         Ok(token)
+    }
+
+    async fn newest(&self, app: &OAuth, unsaved: Option<&StoredTokens>) -> Result<StoredTokens, Error> {
+        match unsaved {
+            Some(tokens) => Ok(tokens.clone()),
+            None => self.load(app).await,
+        }
     }
 
     async fn load(&self, app: &OAuth) -> Result<StoredTokens, Error> {

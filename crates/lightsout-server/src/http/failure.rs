@@ -171,11 +171,16 @@ impl IntoResponse for Failure {
 
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
-        let code = match denied {
-            Denied::Scope(_) => "insufficient_scope",
-            Denied::Right(_) | Denied::Role(_) => "access_denied_insufficient_permissions",
+        let (code, missing) = match denied {
+            Denied::Scope(scope) => ("insufficient_scope", json!({ "scope": scope })),
+            Denied::Right(right) => ("access_denied_insufficient_permissions", json!({ "right": right })),
+            Denied::Role(role) => ("access_denied_insufficient_permissions", json!({ "role": role })),
         };
-        Self::new(StatusCode::FORBIDDEN, code, format!("Access denied - insufficient permission: {denied}"))
+        let message = format!("Access denied - insufficient permission: {denied}");
+        Self {
+            context_info: Some(json!({ "missing": missing })),
+            ..Self::new(StatusCode::FORBIDDEN, code, message)
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use lightsout_client::Client;
 use lightsout_client::api::{
     CreateTermination, Introspection, RegisterSession, RegisteredSession, SessionState, UpdateUser,
     UserStatus,
 };
+use lightsout_client::{Client, Error};
 use lightsout_server::clock::timestamp;
 use lightsout_server::ops::admin;
 use lightsout_server::random::sha256;
