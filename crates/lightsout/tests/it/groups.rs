@@ -8,7 +8,7 @@ use crate::shell::Shell;
 async fn list_names_every_group() {
     let service = Service::start().await;
     let mut shell = Shell::of(&service);
-    shell.run("groups list");
+    shell.run_sorted("groups list");
     shell.run("groups list --filter Sal --json");
     insta::assert_snapshot!(shell.transcript());
 }
@@ -17,8 +17,8 @@ async fn list_names_every_group() {
 async fn members_are_listed_by_name_and_by_id() {
     let service = Service::start().await;
     let mut shell = Shell::of(&service);
-    shell.run("groups members --name Sales");
-    shell.run(&format!("groups members --id {}", service.group_id));
+    shell.run_sorted("groups members --name Sales");
+    shell.run_sorted(&format!("groups members --id {}", service.group_id));
     shell.run("groups members --name Finance --json");
     shell.run("groups members --id 404");
     shell.run("groups members");

@@ -6,6 +6,7 @@
 mod events;
 mod exit_codes;
 mod files;
+mod fixtures;
 mod follow;
 mod generate;
 mod groups;

@@ -1,6 +1,6 @@
 //! A user's shell: runs the command, and keeps a transcript of what was typed and answered.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// What differs from run to run, and what stands in its place.
-const REDACTIONS: [(&str, &str); 9] = [
+const REDACTIONS: [(&str, &str); 12] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     (r"\bt_[0-9a-f]+", "t_ID"),
@@ -22,6 +22,9 @@ const REDACTIONS: [(&str, &str); 9] = [
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID"),
     (r"\[request [0-9a-zA-Z.]+\]", "[request REQUEST_ID]"),
     (r"\b(client_secret  |access_token  )\S+", "${1}SECRET"),
+    (r"\b[0-9a-f]{32}\b", "EVENT_ID"),
+    (r"\b\d+:HASH", "POSITION:HASH"),
+    (r#""position":\d+"#, r#""position":POSITION"#),
     (r"\b\d{9,}\b", "ID"),
     (r"\b(\d+ ms|\d+\.\d s)\b", "DURATION"),
 ];
@@ -42,7 +45,8 @@ pub(crate) struct Shell {
 pub(crate) struct Running {
     typed: String,
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    /// None once the test has closed it.
+    stdout: Option<BufReader<ChildStdout>>,
     lines: String,
 }
 
@@ -59,6 +63,11 @@ impl Shell {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let named = vec![(folder.path().display().to_string(), "/home/ada".to_owned())];
         Self { folder, variables: Vec::new(), named, secrets: Vec::new(), transcript: String::new() }
+    }
+
+    /// Adds an explanation to the transcript.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.transcript.push_str(&format!("# {text}\n"));
     }
 
     /// The primary admin's shell; the environment says where the service is, and who asks.
@@ -122,6 +131,17 @@ impl Shell {
         self.keep(typed, output)
     }
 
+    /// Runs a command that lists in the order of ids, which are random; keeps its lines by their texts.
+    pub(crate) fn run_sorted(&mut self, typed: &str) {
+        let child = self.start(typed, Stdio::null());
+        let mut output = finished(child, typed);
+        let text = String::from_utf8(output.stdout).expect("the output is text");
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable_by_key(|line| line.split_once(' ').map(|(_, text)| text));
+        output.stdout = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+        self.keep(typed, output);
+    }
+
     /// Runs a command that reads this text.
     pub(crate) fn run_reading(&mut self, text: &str, typed: &str) -> Answer {
         let mut child = self.start(typed, Stdio::piped());
@@ -137,13 +157,16 @@ impl Shell {
     pub(crate) fn follow(&mut self, typed: &str) -> Running {
         let mut child = self.start(typed, Stdio::null());
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        Running { typed: typed.to_owned(), child, stdout, lines: String::new() }
+        Running { typed: typed.to_owned(), child, stdout: Some(stdout), lines: String::new() }
     }
 
     /// Waits for the end of a command that was started.
     pub(crate) fn end(&mut self, running: Running) -> Answer {
-        let Running { typed, child, lines, .. } = running;
+        let Running { typed, child, stdout, mut lines } = running;
         let mut output = finished(child, &typed);
+        if let Some(mut stdout) = stdout {
+            stdout.read_to_string(&mut lines).expect("the output is text");
+        }
         output.stdout = lines.into_bytes();
         self.keep(&typed, output)
     }
@@ -157,7 +180,8 @@ impl Shell {
             text = text.replace(value, name);
         }
         for (pattern, instead) in REDACTIONS {
-            text = Regex::new(pattern).expect("the pattern is right").replace_all(&text, instead).into_owned();
+            text =
+                Regex::new(pattern).expect("the pattern is right").replace_all(&text, instead).into_owned();
         }
         text
     }
@@ -204,14 +228,28 @@ impl Shell {
     }
 }
 
+impl Answer {
+    /// The id of the termination that people were shown.
+    pub(crate) fn termination_id(&self) -> String {
+        let line = self.stdout.lines().find_map(|line| line.strip_prefix("termination  "));
+        line.unwrap_or_else(|| panic!("{}{}", self.stdout, self.stderr)).to_owned()
+    }
+}
+
 impl Running {
     /// The next line, without its end.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("the output is text");
+        let stdout = self.stdout.as_mut().expect("it is not closed");
+        stdout.read_line(&mut line).expect("the output is text");
         assert!(line.ends_with('\n'), "{} ended after:\n{}{line}", self.typed, self.lines);
         self.lines.push_str(&line);
         line.trim_end().to_owned()
+    }
+
+    /// Reads no more, as `head` does.
+    pub(crate) fn close(&mut self) {
+        self.stdout = None;
     }
 
     /// Presses Ctrl-C.
