@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use lightsout_api::{Group, GroupMembership, User};
 use lightsout_client::{Client, Error};
 use serde_json::json;
@@ -49,10 +49,13 @@ pub(crate) struct GroupsList {
 
 /// Lists the members of a group.
 #[derive(Args)]
-#[command(after_help = "Example:\n  lightsout groups members --name Sales")]
+#[command(
+    after_help = "Example:\n  lightsout groups members --name Sales",
+    group = ArgGroup::new("group").args(["name", "id"]).required(true)
+)]
 pub(crate) struct GroupsMembers {
     /// The group's exact name.
-    #[arg(long, required_unless_present = "id", conflicts_with = "id")]
+    #[arg(long)]
     name: Option<String>,
     /// The group's id.
     #[arg(long)]
@@ -77,14 +80,14 @@ impl UsersShow {
         let client = &connection.client;
         let user = find_user(client, &self.who).await?;
         let memberships = client.all_user_memberships(&user.id.0).collect().await?;
-        let live = match connection.wire {
-            Wire::Lightsout => Some(client.all_sessions(&user.id.0).collect().await),
-            Wire::Box => None,
-        };
         // Who may see people may not see their sessions; the rest is worth showing.
-        let live = match live {
-            Some(Err(Error::NotAllowed(_))) | None => None,
-            Some(sessions) => Some(sessions?),
+        let (live, why) = match connection.wire {
+            Wire::Box => (None, "Box does not list them"),
+            Wire::Lightsout => match client.all_sessions(&user.id.0).collect().await {
+                Ok(sessions) => (Some(sessions), ""),
+                Err(Error::NotAllowed(_)) => (None, "only an app with the right sessions.read sees them"),
+                Err(error) => return Err(error.into()),
+            },
         };
         if self.server.json {
             say!("{}", json!({"user": user, "memberships": memberships, "sessions": live}));
@@ -96,7 +99,7 @@ impl UsersShow {
             say!("group        {group}, as {}", membership.role.map_or("?", |role| role.as_str()));
         }
         match live {
-            None => say!("sessions     unknown: not yours to see here"),
+            None => say!("sessions     unknown: {why}"),
             Some(live) => {
                 say!("sessions     {}", sessions(live.len() as u64));
                 for session in live {

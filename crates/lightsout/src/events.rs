@@ -1,5 +1,6 @@
 //! `lightsout events`: proves the event log where it is, and follows it from anywhere.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::connect::Server;
 use crate::exit::Usage;
 use crate::output::say;
 use crate::profile::Wire;
+use crate::report::counted;
 
 const FOLLOW_HELP: &str = "\
 Examples:
@@ -70,9 +72,9 @@ impl Events {
                 ExitCode::from(crate::exit::NOT_VERIFIED)
             }
             Ok(head) => {
+                let events = counted(u64::try_from(head.position).unwrap_or_default(), "event", "events");
                 let facts = json!({"intact": true, "position": head.position, "hash": head.chain_hash});
-                let text =
-                    format!("intact: {} event(s), head {}:{}", head.position, head.position, head.chain_hash);
+                let text = format!("intact: {events}, head {}:{}", head.position, head.chain_hash);
                 say!("{}", if json { facts.to_string() } else { text });
                 ExitCode::SUCCESS
             }
@@ -106,13 +108,15 @@ impl Follow {
             EventQuery { position: Some(position), event_types: self.types, ..EventQuery::streaming() };
         let every = if connection.wire == Wire::Box { ASK_BOX_EVERY } else { ASK_EVERY };
         let mut events = connection.client.follow_events(query, every);
+        // One for all turns, so that an interrupt while a line is printed is not lost.
+        let mut interrupt = pin!(tokio::signal::ctrl_c());
         loop {
             tokio::select! {
                 next = events.next() => match next? {
                     Some(event) => self.server.print(&event, line),
                     None => return Ok(ExitCode::SUCCESS),
                 },
-                _ = tokio::signal::ctrl_c() => {
+                _ = &mut interrupt => {
                     let position = events.position().unwrap_or("now");
                     eprintln!("\nto go on: lightsout events follow --from {position}");
                     return Ok(ExitCode::from(130));

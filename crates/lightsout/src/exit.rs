@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lightsout_client::Error;
+use lightsout_client::{ApiError, Error};
 
 /// Shown below the help.
 pub(crate) const HELP: &str = "\
@@ -34,8 +34,46 @@ pub(crate) struct Usage(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct Missing(pub(crate) String);
 
+/// What to do about an error, as the context of it: it is said last.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Hint(pub(crate) &'static str);
+
+/// An error and its causes in one line. What a server answered stands before the facts that its
+/// operator needs.
+pub(crate) fn words_of(error: &anyhow::Error) -> String {
+    let words = |link: &(dyn std::error::Error + 'static)| {
+        let answered = link.downcast_ref::<Error>().and_then(|error| Some((error, error.api()?)));
+        answered.map_or_else(|| link.to_string(), |(error, api)| answered_words(error, api))
+    };
+    let hint = error.downcast_ref::<Hint>().map(ToString::to_string);
+    let links = error.chain().map(words).filter(|words| Some(words) != hint.as_ref());
+    links.collect::<Vec<_>>().join(": ")
+}
+
+fn answered_words(error: &Error, api: &ApiError) -> String {
+    let kind = match error {
+        Error::NotAuthenticated(_) => "not authenticated",
+        Error::NotAllowed(_) => "not allowed",
+        Error::NotFound(_) => "not found",
+        Error::RateLimited(_) => "rate limited",
+        Error::Unavailable(_) => "unavailable",
+        _ => "invalid",
+    };
+    let message = api.message.strip_prefix(kind).map_or(&*api.message, |rest| rest.trim_start_matches(": "));
+    let mut ids = vec![api.request_id.as_str(), api.box_request_id.as_str()];
+    ids.dedup();
+    ids.retain(|id| !id.is_empty());
+    let request = if ids.is_empty() { String::new() } else { format!(", request {}", ids.join(".")) };
+    let colon = if message.is_empty() { "" } else { ": " };
+    format!("{kind}{colon}{message} [{} {}{request}]", api.status, api.code)
+}
+
 /// What to try next, where that is known.
 pub(crate) fn hint_of(error: &anyhow::Error) -> String {
+    if let Some(hint) = error.downcast_ref::<Hint>() {
+        return format!("; {hint}");
+    }
     match error.downcast_ref::<Error>() {
         Some(Error::NotAuthenticated(_)) => {
             "; the token may be expired or ended: `lightsout login` keeps a new one".to_owned()

@@ -1,10 +1,11 @@
 //! Follows terminations to their end, for people and for programs.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lightsout_api::{Event, Termination};
+use lightsout_api::{Event, Termination, TerminationId};
 use lightsout_client::{Client, Error, Follow};
 use serde_json::json;
 
@@ -59,23 +60,23 @@ async fn one(
     shown.begin(accepted);
     let mut events = client.follow_termination(&id.0);
     let mut ask = tokio::time::interval(ASK_EVERY);
+    // One for all turns, so that an interrupt while an event is shown is not lost.
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         let next = tokio::select! {
             next = events.next() => next,
             _ = ask.tick() => {
+                if !shown.connection(&events) {
+                    continue;
+                }
                 // Only for what it may tell; the events decide.
-                if shown.connection(&events)
-                    && let Ok(now) = client.termination(&id.0).await
-                {
-                    shown.silent_systems(&now);
+                tokio::select! {
+                    now = client.termination(&id.0) => now.iter().for_each(|now| shown.silent_systems(now)),
+                    _ = &mut interrupt => return Ok(shown.interrupted(id)),
                 }
                 continue;
             }
-            _ = tokio::signal::ctrl_c() => {
-                shown.clear();
-                eprintln!("\nthe termination goes on; follow it with: lightsout terminations follow {id}");
-                return Ok(None);
-            }
+            _ = &mut interrupt => return Ok(shown.interrupted(id)),
         };
         match next {
             Ok(Some(event)) => shown.event(&event),
@@ -162,6 +163,13 @@ impl Shown {
         if let Some(progress) = &self.progress {
             progress.note(text);
         }
+    }
+
+    /// Says how to go on.
+    fn interrupted(&self, id: &TerminationId) -> Option<Termination> {
+        self.clear();
+        eprintln!("\nthe termination goes on; follow it with: lightsout terminations follow {id}");
+        None
     }
 
     /// Takes the bar away before something else is said.

@@ -105,7 +105,7 @@ impl Whoami {
 
 fn show(me: &User, url: &str) -> String {
     let enterprise = me.other.get("enterprise");
-    let enterprise_field = |name: &str| enterprise?.get(name)?.as_str();
+    let enterprise_field = |name: &str| enterprise?.get(name)?.as_str().filter(|text| !text.is_empty());
     let mut text = format!(
         "user         {}, {} (id {})",
         me.login.as_deref().unwrap_or("without a login"),

@@ -89,7 +89,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}{}", exit::hint_of(&error));
+            eprintln!("error: {}{}", exit::words_of(&error), exit::hint_of(&error));
             exit::code_of(&error)
         }
     }

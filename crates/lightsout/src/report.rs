@@ -9,12 +9,11 @@ use serde_json::json;
 use crate::output::{count, say};
 
 pub(crate) fn verdict(termination: &Termination) -> ExitCode {
-    match termination.state {
-        TerminationState::DoneWithFailures => ExitCode::from(crate::exit::PARTLY_FAILED),
-        TerminationState::Done if !termination.skipped.is_empty() => {
-            ExitCode::from(crate::exit::PARTLY_FAILED)
-        }
-        TerminationState::Done | TerminationState::Running => ExitCode::SUCCESS,
+    let has_failed = termination.state == TerminationState::DoneWithFailures;
+    if has_failed || !termination.skipped.is_empty() {
+        crate::exit::PARTLY_FAILED.into()
+    } else {
+        ExitCode::SUCCESS
     }
 }
 
@@ -32,11 +31,16 @@ fn state(termination: &Termination) -> String {
 }
 
 pub(crate) fn people(n: u64) -> String {
-    if n == 1 { "1 person".to_owned() } else { format!("{} people", count(n)) }
+    counted(n, "person", "people")
 }
 
 pub(crate) fn sessions(n: u64) -> String {
-    if n == 1 { "1 session".to_owned() } else { format!("{} sessions", count(n)) }
+    counted(n, "session", "sessions")
+}
+
+/// A number with the word that it takes.
+pub(crate) fn counted(n: u64, one: &str, more: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { more })
 }
 
 fn left_out(skip: &lightsout_api::Skip) -> String {
@@ -72,16 +76,10 @@ asked        {} by {}",
         termination.asked_by.login.as_deref().unwrap_or(&termination.asked_by.id)
     );
     if let Some(reason) = &termination.reason {
-        text.push_str(&format!(
-            "
-reason       {reason}"
-        ));
+        text.push_str(&format!("\nreason       {reason}"));
     }
     if let Some(finished_at) = termination.finished_at {
-        text.push_str(&format!(
-            "
-finished     {finished_at}"
-        ));
+        text.push_str(&format!("\nfinished     {finished_at}"));
     }
     for system in &termination.systems {
         text.push_str(&format!(
@@ -117,6 +115,9 @@ finished     {finished_at}"
     }
     if let Some(head) = &termination.chain_head {
         text.push_str(&format!("\nlog head     {}:{}", head.position, head.hash));
+    }
+    if termination.state == TerminationState::Running {
+        text.push_str(&format!("\nnext         lightsout terminations follow {}", termination.id));
     }
     text
 }

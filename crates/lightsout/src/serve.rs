@@ -9,6 +9,7 @@ use lightsout_server::server;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::output::say;
+use crate::report::counted;
 
 /// Runs the service.
 #[derive(Args)]
@@ -26,9 +27,9 @@ impl Serve {
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
         if self.check_config {
             say!(
-                "{} is right: {} system(s) besides the registry",
+                "{} is right: {} besides the registry",
                 self.file.config.display(),
-                config.systems.len()
+                counted(config.systems.len() as u64, "system", "systems")
             );
             return Ok(ExitCode::SUCCESS);
         }

@@ -4,20 +4,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use lightsout_api::{CreateTermination, Preview};
-use lightsout_client::{Client, Part, Parts};
+use lightsout_client::{Client, Error, Part, Parts};
 use serde_json::json;
 
 use crate::confirm::{ASK_ABOVE, confirm};
 use crate::connect::Server;
 use crate::directory::{GroupsList, GroupsMembers, UsersList, UsersShow, find_group};
-use crate::exit::{self, Usage};
+use crate::exit::{self, Hint, Usage};
 use crate::follow::{follow, worst};
 use crate::on_box;
 use crate::output::say;
 use crate::profile::Wire;
-use crate::report::{line, people, show, show_preview};
+use crate::report::{counted, line, people, show, show_preview, verdict};
 use crate::targets::{self, Format, Target, Targets};
 
 /// The most entries that a service takes in one request; longer lists are split.
@@ -93,10 +93,13 @@ struct UsersTerminate {
 
 /// Ends every session of the members of these groups.
 #[derive(Args)]
-#[command(after_help = GROUPS_HELP)]
+#[command(
+    after_help = GROUPS_HELP,
+    group = ArgGroup::new("groups").args(["ids", "names"]).required(true).multiple(true)
+)]
 struct GroupsTerminate {
     /// A group's id; may be repeated.
-    #[arg(long = "id", value_name = "ID", required_unless_present = "names")]
+    #[arg(long = "id", value_name = "ID")]
     ids: Vec<String>,
     /// A group's exact name; may be repeated.
     #[arg(long = "name", value_name = "NAME")]
@@ -181,19 +184,19 @@ impl UsersTerminate {
         for rejected in &all.rejected {
             eprintln!("left out     {}, line {}: {}", rejected.source, rejected.line, rejected.why);
         }
-        let unreadable = all.rejected.len();
+        let lines = counted(all.rejected.len() as u64, "line names", "lines name");
         ensure!(
-            unreadable == 0 || self.how.skip_unknown,
-            Usage(format!(
-                "{unreadable} line(s) name nobody, so nothing was ended; mend them, or add --skip-unknown"
-            ))
+            all.rejected.is_empty() || self.how.skip_unknown,
+            Usage(format!("{lines} nobody, so nothing was ended; mend them, or add --skip-unknown"))
         );
+        let is_empty = all.ids.is_empty() && all.logins.is_empty();
         ensure!(
-            !all.ids.is_empty() || !all.logins.is_empty(),
-            Usage("name at least one user: --login, --id or --from-file".to_owned())
+            !is_empty || all.rejected.is_empty(),
+            Usage(format!("{lines} nobody, and nobody is left, so nothing was ended; mend them"))
         );
+        ensure!(!is_empty, Usage("name at least one user: --login, --id or --from-file".to_owned()));
         if all.repeated > 0 {
-            eprintln!("  repeated     {} line(s), taken once", all.repeated);
+            eprintln!("repeated     {}, taken once", counted(all.repeated as u64, "name", "names"));
         }
         Ok(all)
     }
@@ -225,7 +228,7 @@ impl How {
             ..request
         };
         if self.dry_run {
-            let preview = client.preview_in_parts(&request, PART).await?;
+            let preview = self.preview(client, &request).await?;
             self.server.print(&preview, show_preview);
             return Ok(ExitCode::SUCCESS);
         }
@@ -234,10 +237,28 @@ impl How {
         let may_be_many = named as u64 > ASK_ABOVE || !request.group_ids.is_empty();
         // A list that is split is looked up as a whole first: half of it must not end on its own.
         if is_split || may_be_many && !self.yes {
-            let preview = client.preview_in_parts(&request, PART).await?;
+            let preview = self.preview(client, &request).await?;
             confirm(preview.people, &warnings(&preview), self.yes)?;
         }
         self.send(client, &request).await
+    }
+
+    async fn preview(&self, client: &Client, request: &CreateTermination) -> anyhow::Result<Preview> {
+        client.preview_in_parts(request, PART).await.map_err(|error| self.refused(error))
+    }
+
+    /// An error that refuses everybody, with what leaves out whom it names.
+    fn refused(&self, error: Error) -> anyhow::Error {
+        let hint = match &error {
+            Error::NotFound(_) if !self.skip_unknown => {
+                "nothing was ended; --skip-unknown leaves out who is not known"
+            }
+            Error::NotAllowed(_) if !self.skip_not_permitted => {
+                "nothing was ended; --skip-not-permitted leaves out whom you may not end"
+            }
+            _ => return error.into(),
+        };
+        anyhow::Error::from(error).context(Hint(hint))
     }
 
     async fn send(&self, client: &Client, request: &CreateTermination) -> anyhow::Result<ExitCode> {
@@ -247,7 +268,7 @@ impl How {
         for (number, Part { request, result }) in (1..).zip(parts) {
             match result {
                 Ok(termination) => accepted.push(termination),
-                Err(error) if of == 1 => return Err(error.into()),
+                Err(error) if of == 1 => return Err(self.refused(error)),
                 Err(error) => {
                     let entries = request.user_ids.len() + request.logins.len() + request.group_ids.len();
                     eprintln!("not accepted part {number} of {of}, {entries} entries: {error}");
@@ -274,7 +295,7 @@ impl How {
         for termination in &accepted {
             self.server.print(termination, if of == 1 { show } else { line });
         }
-        Ok(code)
+        Ok(accepted.iter().map(verdict).fold(code, worst))
     }
 }
 

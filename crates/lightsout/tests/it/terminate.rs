@@ -1,0 +1,86 @@
+//! `lightsout users terminate-sessions`: whom, and how.
+
+use lightsout_server::ops::import;
+use lightsout_testkit::Service;
+
+use crate::shell::Shell;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ending_by_login_and_by_id() {
+    let service = Service::start().await;
+    service.sign_in(&service.login, 3).await;
+    let mut shell = Shell::of(&service);
+    shell.run("users terminate-sessions --login ann@acme.example --reason 'laptop stolen'");
+    shell.run(&format!("users terminate-sessions --id {} --login bob@acme.example", service.user_id));
+    shell.run("users terminate-sessions --login cyd@acme.example --reason left --json");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dry_run_counts_and_changes_nothing() {
+    let service = Service::start().await;
+    service.sign_in(&service.login, 3).await;
+    let mut shell = Shell::of(&service);
+    shell.run("users terminate-sessions --login ann@acme.example --login cyd@acme.example --dry-run");
+    shell.run("users terminate-sessions --login ada@acme.example --dry-run");
+    shell.run("users terminate-sessions --login ann@acme.example --dry-run --json");
+    shell.run("users terminate-sessions --login who@acme.example --dry-run");
+    shell.run(
+        "users terminate-sessions --login who@acme.example --login ann@acme.example --skip-unknown --dry-run",
+    );
+    let after = shell.run("users terminate-sessions --login ann@acme.example --dry-run").stdout;
+    assert!(after.contains("registry: 3 sessions"), "{after}");
+    assert_eq!(shell.run("terminations list").stdout, "");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn following_shows_the_end() {
+    let service = Service::start().await;
+    service.sign_in(&service.login, 3).await;
+    let mut shell = Shell::of(&service);
+    let answer =
+        shell.run("users terminate-sessions --login ann@acme.example --reason 'laptop stolen' --follow");
+    assert_eq!(answer.code, 0);
+    shell.run("users terminate-sessions --login cyd@acme.example --follow --json");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_unknown_refuses_all_or_is_left_out() {
+    let service = Service::start().await;
+    let mut shell = Shell::of(&service);
+    let some = "--login ann@acme.example --login who@acme.example --id 404";
+    shell.run(&format!("users terminate-sessions {some}"));
+    shell.run(&format!("users terminate-sessions {some} --skip-unknown"));
+    shell.run(&format!("users terminate-sessions {some} --skip-unknown --follow"));
+    shell.run(&format!("users terminate-sessions {some} --skip-unknown --json"));
+    shell.run("users terminate-sessions --login who@acme.example --skip-unknown");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_wrong_usage() {
+    let mut shell = Shell::new();
+    shell.run("users terminate-sessions");
+    shell.run("users terminate-sessions --login");
+    shell.run("users terminate-sessions --login ann@acme.example");
+    shell.run("users terminate-sessions --column login --login ann@acme.example");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_ten_people_are_asked_about() {
+    let service = Service::start().await;
+    let people: String = (1..=11).map(|n| format!("p{n}@acme.example,P {n},Crowd\n")).collect();
+    let people = format!("login,name,groups\n{people}");
+    import::import(service.app(), &service.enterprise_id, people.as_bytes()).await.expect("imported");
+    let mut shell = Shell::of(&service);
+    let logins: Vec<String> = (1..=11).map(|n| format!("p{n}@acme.example")).collect();
+    shell.write("crowd.txt", &logins.join("\n"));
+    shell.run("users terminate-sessions --from-file crowd.txt");
+    shell.run("groups terminate-sessions --name Crowd");
+    shell.run("groups terminate-sessions --name Crowd --yes");
+    shell.run("users terminate-sessions --from-file crowd.txt --yes");
+    insta::assert_snapshot!(shell.transcript());
+}
