@@ -280,6 +280,31 @@ def all_events(http: httpx.Client, stream: str = "admin_logs", limit: int = 500,
         position = page["next_stream_position"]
 
 
+# The command line
+
+
+def command(
+    *arguments: str | Path,
+    tenant: Tenant | None = None,
+    token: str | None = None,
+    env: dict[str, str] | None = None,
+    feed: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs `lightsout` to its end, away from any terminal, and as the tenant's admin if one is given."""
+    known = environment(tenant, token) | (env or {})
+    given: dict = {"input": feed} if feed is not None else {"stdin": subprocess.DEVNULL}
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=120, env=known, **given)
+
+
+def environment(tenant: Tenant | None = None, token: str | None = None) -> dict[str, str]:
+    """The variables that say where to go and as whom; what this machine's user has set is left out."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("LIGHTSOUT_")}
+    known["LIGHTSOUT_CONFIG_HOME"] = "/nonexistent"
+    if tenant:
+        known |= {"LIGHTSOUT_URL": tenant.service.url, "LIGHTSOUT_TOKEN": token or tenant.developer_token()}
+    return known
+
+
 # Redis
 
 

@@ -15,16 +15,9 @@ import httpx
 import pytest
 
 from conftest import openssl
-from harness import BINARY, Tenant, eventually, login
+from harness import BINARY, Tenant, command, environment, eventually, login
 
 PROOF = "500 of 500 ended sessions refused, 9,500 of 9,500 others active"
-
-
-def command(*arguments: str, tenant: Tenant | None = None, token: str | None = None) -> subprocess.CompletedProcess[str]:
-    env = dict(os.environ)
-    if tenant:
-        env |= {"LIGHTSOUT_URL": tenant.service.url, "LIGHTSOUT_TOKEN": token or tenant.developer_token()}
-    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=120, env=env)
 
 
 def test_demo_ends_one_group_and_proves_it(tmp_path: Path) -> None:
@@ -101,11 +94,6 @@ def test_each_kind_of_failure_has_its_exit_code(tenant: Tenant) -> None:
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
-def test_box_takes_no_reason_and_cannot_be_followed(tenant: Tenant) -> None:
-    done = command("users", "terminate-sessions", "--url", "https://api.box.com", "--token", "x", "--id", "1", "--follow")
-    assert done.returncode == 2 and "need a lightsout service" in done.stderr, done.stderr
-
-
 def test_service_speaks_tls_with_its_own_certificate(make_service, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
@@ -172,6 +160,7 @@ def test_ending_oneself_says_that_it_was_accepted(tenant: Tenant) -> None:
     done = command("users", "terminate-sessions", "--login", tenant.admin_login, "--follow", tenant=tenant)
     (termination,) = tenant.termination_ids()
     assert done.returncode == 1 and f"{termination} was accepted" in done.stderr, done.stdout + done.stderr
+    assert f"With a new one: lightsout terminations follow {termination}" in done.stderr, done.stderr
 
 
 def test_interrupted_follower_says_how_to_go_on(make_service) -> None:
@@ -180,7 +169,7 @@ def test_interrupted_follower_says_how_to_go_on(make_service) -> None:
     tenant = service.tenant()
     ann = login("ann")
     tenant.people([ann])
-    env = dict(os.environ) | {"LIGHTSOUT_URL": service.url, "LIGHTSOUT_TOKEN": tenant.developer_token()}
+    env = environment(tenant)
     arguments = [BINARY, "users", "terminate-sessions", "--login", ann, "--follow"]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as follower:
         assert follower.stderr and "accepted     t_" in follower.stderr.readline()
@@ -197,7 +186,7 @@ def test_reader_who_stops_early_ends_the_command_quietly(tenant: Tenant) -> None
     tenant.people([login("ann")], "Sales")
     for _ in range(3):
         command("groups", "terminate-sessions", "--id", tenant.group_id("Sales"), tenant=tenant)
-    env = dict(os.environ) | {"LIGHTSOUT_URL": tenant.service.url, "LIGHTSOUT_TOKEN": tenant.developer_token()}
+    env = environment(tenant)
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {BINARY} terminations list | true"], env=env,
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stderr == "", done.stderr
