@@ -180,7 +180,10 @@ impl Client {
         let mut pace = Pace::new(&self.transport.retry, repeat);
         let mut refused = None;
         loop {
-            let token = self.tokens.token(refused.as_ref()).await?;
+            // The token is fetched for all who wait for it, so it has a deadline of its own.
+            let token = tokio::time::timeout(pace.left(), self.tokens.token(refused.as_ref()))
+                .await
+                .unwrap_or_else(|_| Err(Error::no_token_in_time(self.base_url())))?;
             let request = fill(self.request(method.clone(), path, &token));
             match self.transport.once(request, &pace).await {
                 Ok(answer) => return Ok(answer),

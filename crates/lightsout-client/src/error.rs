@@ -46,7 +46,7 @@ pub enum Error {
         may_have_arrived: bool,
         /// Why.
         #[source]
-        source: Arc<reqwest::Error>,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The server took the request, and its answer has another shape than it should.
     #[error("the server's answer of status {status} could not be read")]
@@ -122,6 +122,12 @@ impl Error {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Setup { what: what.into(), source: Some(source.into().into()) }
+    }
+
+    /// The token endpoint of this server did not answer within the time of the call.
+    pub(crate) fn no_token_in_time(address: &str) -> Self {
+        let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no token within the call's deadline");
+        Self::Transport { address: address.to_owned(), may_have_arrived: false, source: Arc::new(source) }
     }
 
     pub(crate) fn unreadable(status: u16, source: serde_json::Error) -> Self {

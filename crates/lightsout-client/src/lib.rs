@@ -65,8 +65,8 @@ mod transport;
 mod wait;
 
 pub use auth::{
-    Algorithm, Auth, Authorization, ClientCredentials, FileStore, Jwt, MemoryStore, OAuth, StoredTokens,
-    Subject, TokenStore,
+    Algorithm, Auth, Authorization, BOX_AUDIENCE, ClientCredentials, FileStore, Jwt, MemoryStore, OAuth,
+    StoredTokens, Subject, TokenStore,
 };
 pub use client::{BOX, Client, ClientBuilder};
 pub use error::{ApiError, Error, Missing, NotFound};

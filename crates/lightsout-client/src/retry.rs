@@ -151,7 +151,8 @@ impl<'a> Pace<'a> {
         Ok(())
     }
 
-    fn left(&self) -> Duration {
+    /// How much of the deadline is left.
+    pub(crate) fn left(&self) -> Duration {
         self.retry.deadline.saturating_sub(self.began.elapsed())
     }
 }

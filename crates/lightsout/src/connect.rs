@@ -1,10 +1,10 @@
 //! Where to go and as whom: flags, the environment, or a profile.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use lightsout_client::{Auth, BOX, Client, Jwt, Subject};
+use lightsout_client::{Auth, BOX, BOX_AUDIENCE, Client, Jwt, Subject};
 use serde::Serialize;
 use serde_json::json;
 
@@ -99,7 +99,7 @@ impl Server {
 
     /// A client for a profile, with the flags that no profile has.
     pub(crate) fn client_of(&self, profile: &Profile) -> anyhow::Result<Client> {
-        let mut builder = Client::builder(auth(&profile.credentials)?)
+        let mut builder = Client::builder(auth(profile)?)
             .base_url(&profile.url)
             .user_agent(concat!("lightsout/", env!("CARGO_PKG_VERSION")));
         if let Some(file) = &self.ca {
@@ -190,18 +190,22 @@ impl Server {
 const WHO: &str = "say who you are: `lightsout login`, or --token, or --client-id with --client-secret and --enterprise or --user, or --jwt (LIGHTSOUT_TOKEN and the like do as well)";
 const BOTH: &str = "a profile says where to go and as whom: leave it out, or leave out --url, --token, --client-id, --jwt and the variables LIGHTSOUT_URL, LIGHTSOUT_TOKEN and the like";
 
-fn auth(credentials: &Credentials) -> Result<Auth, lightsout_client::Error> {
-    Ok(match credentials {
+fn auth(profile: &Profile) -> Result<Auth, lightsout_client::Error> {
+    Ok(match &profile.credentials {
         Credentials::DeveloperToken { token } => Auth::developer_token(token.clone()),
         Credentials::ClientCredentials { client_id, client_secret, subject } => {
             Auth::client_credentials(client_id, client_secret.clone(), subject.clone().into())
         }
         Credentials::Jwt { config_file, subject } => {
-            let app = Jwt::from_file(Path::new(config_file))?;
-            match subject {
-                Some(subject) => app.with_subject(subject.clone().into()).into(),
-                None => app.into(),
+            let mut app = Jwt::from_file(config_file)?;
+            if profile.wire == Wire::Box {
+                // Box's own, also where the address is a gateway's.
+                app = app.audience(BOX_AUDIENCE);
             }
+            if let Some(subject) = subject {
+                app = app.with_subject(subject.clone().into());
+            }
+            app.into()
         }
     })
 }

@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::random;
 use crate::transport::{Addresses, Form};
 
-/// What Box accepts as the audience of an assertion, wherever it is sent.
-const BOX_AUDIENCE: &str = "https://api.box.com/oauth2/token";
+/// What Box accepts as the audience of an assertion, wherever it is sent: [`Jwt::audience`].
+pub const BOX_AUDIENCE: &str = "https://api.box.com/oauth2/token";
 /// How long an assertion lives, in seconds: Box takes up to 60, and its clock may differ by half of that.
 const LIFE_S: i64 = 30;
 

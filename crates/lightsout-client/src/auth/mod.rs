@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::transport::Form;
 
-pub use jwt::{Algorithm, Jwt};
+pub use jwt::{Algorithm, BOX_AUDIENCE, Jwt};
 pub use oauth::{Authorization, OAuth};
 pub use store::{FileStore, MemoryStore, StoredTokens, TokenStore};
 pub(crate) use tokens::Tokens;
