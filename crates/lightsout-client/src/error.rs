@@ -134,8 +134,17 @@ impl Error {
         Self::Unreadable { status, source: Arc::new(source) }
     }
 
-    /// Whether it may pass by itself.
-    pub(crate) fn is_passing(&self) -> bool {
+    /// Whether it may pass by itself, so that the same call may succeed later.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// let unknown = client.user("0").await.expect_err("nobody has this id");
+    /// assert!(!unknown.is_passing());
+    /// # Ok(()) });
+    /// ```
+    pub fn is_passing(&self) -> bool {
         matches!(self, Self::RateLimited(_) | Self::Unavailable(_) | Self::Transport { .. })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use lightsout_api::Event;
@@ -25,6 +25,8 @@ Examples:
 /// How often a service is asked for new events; Box counts calls, and is asked less.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ASK_BOX_EVERY: Duration = Duration::from_secs(5);
+/// How long a server may be away before following fails.
+const AWAY_MAX: Duration = Duration::from_mins(5);
 
 /// Follows and proves the event log.
 #[derive(Args)]
@@ -108,19 +110,32 @@ impl Follow {
             EventQuery { position: Some(position), event_types: self.types, ..EventQuery::streaming() };
         let every = if connection.wire == Wire::Box { ASK_BOX_EVERY } else { ASK_EVERY };
         let mut events = connection.client.follow_events(query, every);
-        // One for all turns, so that an interrupt while a line is printed is not lost.
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
+        let mut away_since = None;
         loop {
-            tokio::select! {
-                next = events.next() => match next? {
-                    Some(event) => self.server.print(&event, line),
-                    None => return Ok(ExitCode::SUCCESS),
-                },
-                _ = &mut interrupt => {
+            let next = tokio::select! {
+                next = events.next() => next,
+                _ = tokio::signal::ctrl_c() => {
                     let position = events.position().unwrap_or("now");
                     eprintln!("\nto go on: lightsout events follow --from {position}");
                     return Ok(ExitCode::from(130));
                 }
+            };
+            match next {
+                Ok(Some(event)) => {
+                    away_since = None;
+                    self.server.print(&event, line);
+                }
+                Ok(None) => return Ok(ExitCode::SUCCESS),
+                Err(error) if error.is_passing() => {
+                    let since = *away_since.get_or_insert_with(|| {
+                        eprintln!("  waiting      {error}; following goes on when it answers");
+                        Instant::now()
+                    });
+                    if since.elapsed() > AWAY_MAX {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
