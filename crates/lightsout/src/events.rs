@@ -110,11 +110,13 @@ impl Follow {
             EventQuery { position: Some(position), event_types: self.types, ..EventQuery::streaming() };
         let every = if connection.wire == Wire::Box { ASK_BOX_EVERY } else { ASK_EVERY };
         let mut events = connection.client.follow_events(query, every);
+        // One for all turns, so that an interrupt while a line is printed is not lost.
+        let mut interrupt = pin!(tokio::signal::ctrl_c());
         let mut away_since = None;
         loop {
             let next = tokio::select! {
                 next = events.next() => next,
-                _ = tokio::signal::ctrl_c() => {
+                _ = &mut interrupt => {
                     let position = events.position().unwrap_or("now");
                     eprintln!("\nto go on: lightsout events follow --from {position}");
                     return Ok(ExitCode::from(130));
