@@ -317,6 +317,14 @@ async fn acceptance_counts_where_events_may_not_be_read() {
     assert!(matches!(events_error, Some(Error::NotAllowed(_))), "{events_error:?}");
     assert_eq!(server.calls().len(), 2);
 
+    // An event log that fails delays nothing: it is asked once.
+    let server = answering([Answer::empty(503), Answer::accepted()]).await;
+    let found =
+        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
+    let Finding::Unknown { events_error, .. } = found.expect("accepted") else { panic!("nobody can know") };
+    assert!(matches!(events_error, Some(Error::Unavailable(_))), "{events_error:?}");
+    assert_eq!(server.calls().len(), 2);
+
     let server = answering([Answer::empty(403)]).await;
     let found =
         manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
