@@ -181,7 +181,7 @@ async fn event_that_box_repeats_is_given_once() {
             json!({"chunk_size": entries.len(), "next_stream_position": position, "entries": entries}),
         )
     };
-    let server = answering([page(5, &[1, 2]), page(7, &[2, 1, 3]), page(7, &[])]).await;
+    let server = answering([page(5, &[1, 2]), page(7, &[2, 1, 3]), page(7, &[3])]).await;
     let mut events = client(&server.url, developer()).events(EventQuery::streaming());
     let mut ids = Vec::new();
     while let Some(event) = events.next().await.expect("an event") {
