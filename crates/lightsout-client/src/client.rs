@@ -23,6 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(100);
 /// How long an open stream may be silent: longer than a service's heartbeat.
 const SILENCE_MAX: Duration = Duration::from_secs(75);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const HASTY_TIMEOUT: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = concat!("lightsout-client/", env!("CARGO_PKG_VERSION"));
 
 /// A connection to Box or to a lightsout service. Clones share it, and the token.
@@ -137,6 +138,13 @@ impl Client {
     /// ```
     pub fn base_url(&self) -> &str {
         &self.transport.addresses.base
+    }
+
+    /// The same connection for what is not worth waiting for: one attempt, of seconds.
+    pub(crate) fn hasty(&self) -> Self {
+        let timeout = self.transport.timeout.min(HASTY_TIMEOUT);
+        let transport = Transport { timeout, retry: Retry::never(), ..Transport::clone(&self.transport) };
+        Self { transport: Arc::new(transport), ..self.clone() }
     }
 
     pub(crate) fn transport(&self) -> &Transport {
@@ -449,33 +457,9 @@ impl ClientBuilder {
     }
 }
 
-/// An id as one segment of a path, whatever it holds.
-pub(crate) fn segment(id: &str) -> String {
-    // A URL has no way to name these two: they mean a folder. Escaped twice, they name nothing.
-    if id == "." || id == ".." {
-        return id.replace('.', "%252E");
-    }
-    let mut out = String::new();
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_never_leaves_its_segment() {
-        assert_eq!(segment("../groups/5?x="), "..%2Fgroups%2F5%3Fx%3D");
-        assert_eq!(segment(".."), "%252E%252E");
-        assert_eq!(segment("t_1f"), "t_1f");
-    }
 
     #[test]
     fn what_cannot_be_used_is_said_when_it_is_built() {

@@ -6,10 +6,11 @@ use lightsout_api::{
 };
 use reqwest::Method;
 
-use crate::client::{Client, segment};
+use crate::client::Client;
 use crate::error::Error;
 use crate::pages::Pages;
 use crate::retry::Repeat;
+use crate::transport::segment;
 
 /// The most entries that one page may hold.
 const PAGE_MAX: &str = "1000";

@@ -200,23 +200,27 @@ impl Events {
     /// ```
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
-            while let Some(event) = self.ready.pop_front() {
-                if self.is_new(&event.event_id) {
-                    return Ok(Some(event));
-                }
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
             }
             if let Some(position) = self.next_position.take() {
                 self.query.position = Some(position);
             }
             let page = self.client.event_page(&self.query).await?;
-            if page.entries.is_empty() {
-                self.query.position = Some(page.position());
+            let position = page.position();
+            // A page that leads to itself is the newest one, whatever it repeats.
+            let newest = page.entries.is_empty() || self.query.position.as_ref() == Some(&position);
+            self.next_position = Some(position);
+            for event in page.entries {
+                if self.is_new(&event.event_id) {
+                    self.ready.push_back(event);
+                }
+            }
+            if newest && self.ready.is_empty() {
+                self.query.position = self.next_position.take();
                 let Some(every) = self.every else { return Ok(None) };
                 tokio::time::sleep(every).await;
-                continue;
             }
-            self.next_position = Some(page.position());
-            self.ready = page.entries.into();
         }
     }
 
@@ -256,9 +260,6 @@ impl Events {
     }
 
     fn is_new(&mut self, event_id: &str) -> bool {
-        if self.query.stream_type == StreamType::AdminLogs {
-            return true;
-        }
         if !self.seen.insert(event_id.to_owned()) {
             return false;
         }

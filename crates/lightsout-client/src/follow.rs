@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use lightsout_api::{Event, TerminationState};
 use reqwest::Response;
 
-use crate::client::{Client, segment};
+use crate::client::Client;
 use crate::error::Error;
+use crate::transport::segment;
 
 /// How long to wait before a broken stream is opened anew; it doubles, up to the other.
 const RESUME_DELAY: Duration = Duration::from_millis(250);

@@ -35,7 +35,8 @@
 //! # What a failure says
 //!
 //! [`Error`] has a variant for each thing that a caller can do about it. Failures that may pass by
-//! themselves are tried again first, as [`Retry`] describes.
+//! themselves are tried again first, as [`Retry`] describes. `docs/misbehaviour.md` in the repository is
+//! a tested table of what each misbehaviour of a server costs, and of what the caller sees.
 //!
 //! # Features
 //!

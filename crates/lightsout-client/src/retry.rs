@@ -31,7 +31,8 @@ pub struct Retry {
     pub delay_first: Duration,
     /// The longest wait before any: 30 s.
     pub delay_max: Duration,
-    /// The longest time for a call with all its attempts and waits: 5 minutes.
+    /// The longest time for a call with all its attempts and waits: 5 minutes. A request for a token
+    /// that several calls wait for has as long for itself.
     pub deadline: Duration,
     /// Whether a termination is posted again when its answer was lost: yes.
     ///

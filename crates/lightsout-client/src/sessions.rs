@@ -6,10 +6,11 @@ use lightsout_api::{
 };
 use reqwest::Method;
 
-use crate::client::{Client, segment};
+use crate::client::Client;
 use crate::error::Error;
 use crate::pages::Pages;
 use crate::retry::Repeat;
+use crate::transport::segment;
 
 impl Client {
     /// Registers up to 1,000 sessions: all, or none if an entry is wrong.

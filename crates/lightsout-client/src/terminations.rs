@@ -3,13 +3,14 @@
 use lightsout_api::{CreateTermination, Outcome, OutcomePage, Preview, Termination, TerminationPage};
 use reqwest::Method;
 
-use crate::client::{Client, segment};
+use crate::client::Client;
 use crate::error::Error;
 use crate::follow::Follow;
 use crate::pages::Pages;
 use crate::parts::{self, Part, Parts};
 use crate::random;
 use crate::retry::Repeat;
+use crate::transport::segment;
 
 /// The most entries that a service takes in one request.
 const ENTRIES_MAX: usize = 10_000;

@@ -133,6 +133,12 @@ impl Service {
         registered.sessions.into_iter().map(|s| s.session_id.expect("a new session is active")).collect()
     }
 
+    /// A developer token of a person for a day, with these scopes alone.
+    pub async fn token_of(&self, login: &str, scopes: &[&str]) -> String {
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        admin::create_token(&self.running.app, login, &scopes, DAY_MS).await.expect("a token")
+    }
+
     /// The service's operations, for what only its operator can do.
     pub fn app(&self) -> &App {
         &self.running.app

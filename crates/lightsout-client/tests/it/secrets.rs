@@ -161,6 +161,14 @@ async fn proxy_that_refuses_is_told_without_its_password() {
 }
 
 #[tokio::test]
+async fn token_that_no_header_may_hold_is_not_shown() {
+    let error =
+        crate::kit::client(NOWHERE, Auth::developer_token("HUSH\n")).me().await.expect_err("a newline");
+    assert!(matches!(error, Error::Setup { .. }), "{error:?}");
+    assert_no_secret(&show(&error));
+}
+
+#[tokio::test]
 async fn attempt_is_told_by_method_path_status_and_number() {
     let server = crate::kit::answering([Answer::empty(503), Answer::json(200, json!({"entries": []}))]).await;
     let (log, _guard) = Log::begin();

@@ -1,1 +1,332 @@
+//! Terminations, events, lists and refusals: stories against the service, and against a server that
+//! has what Box has and no more.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lightsout_client::api::{CreateTermination, CreateUser, OutcomeState, TerminationState};
+use lightsout_client::{
+    Auth, Client, CreateGroupTerminateSessionRequestBody, CreateUserTerminateSessionRequestBody, Error,
+    EventQuery, Finding, Jwt, Missing, NotFound, Parts, SessionTerminationManager,
+};
+use lightsout_testkit::{Answer, Service};
+use serde_json::{Value, json};
+
+use crate::kit::{answering, client, developer, manager};
+
+fn admin(service: &Service) -> Client {
+    client(&service.url, Auth::developer_token(service.token.as_str()))
+}
+
+fn of(logins: &[&str]) -> CreateTermination {
+    CreateTermination {
+        logins: logins.iter().map(|login| (*login).to_owned()).collect(),
+        ..CreateTermination::default()
+    }
+}
+
+#[tokio::test]
+async fn large_list_is_split_and_each_part_says_what_became_of_it() {
+    let service = Service::start().await;
+    let client = admin(&service);
+    let mut logins: Vec<String> = (0..25).map(|n| format!("person{n}@acme.example")).collect();
+    for login in &logins {
+        let user = CreateUser { name: login.clone(), login: Some(login.clone()), ..CreateUser::default() };
+        client.create_user(&user).await.expect("a user");
+    }
+    let size = Parts { size: 10, at_once: 2 };
+    let request = CreateTermination { logins: logins.clone(), ..CreateTermination::default() };
+    assert_eq!(client.preview_in_parts(&request, size).await.expect("a preview").people, 25);
+    assert!(client.all_terminations().collect().await.expect("a list").is_empty(), "a preview ends nothing");
+    let parts = client.terminate_in_parts(&request, size).await;
+    let people: Vec<u64> = parts.iter().map(|part| part.result.as_ref().expect("accepted").people).collect();
+    assert_eq!(people, [10, 10, 5]);
+
+    logins[12] = "nobody@acme.example".to_owned();
+    let body = CreateUserTerminateSessionRequestBody { user_ids: None, user_logins: Some(logins) };
+    let parts = SessionTerminationManager::new(client.clone()).terminate_users_in_parts(body, size).await;
+    let sizes: Vec<usize> =
+        parts.iter().map(|p| p.request.user_logins.as_ref().map_or(0, Vec::len)).collect();
+    assert_eq!(sizes, [10, 10, 5]);
+    let accepted: Vec<bool> = parts.iter().map(|part| part.result.is_ok()).collect();
+    assert_eq!(accepted, [true, false, true]);
+    let error = parts[1].result.as_ref().expect_err("one of them is unknown");
+    let unknown = NotFound { kind: "login".to_owned(), value: "nobody@acme.example".to_owned() };
+    assert_eq!(error.api().expect("an answer").not_found(), [unknown]);
+    assert_eq!(client.all_terminations().collect().await.expect("a list").len(), 5);
+}
+
+#[tokio::test]
+async fn termination_is_followed_to_its_end_and_read_afterwards() {
+    let service = Service::start().await;
+    let sessions = service.sign_in("ann@acme.example", 2).await;
+    let app = client(&service.url, Jwt::from_file(&service.jwt_config).expect("the kit's own"));
+    assert!(app.introspect(&sessions[0]).await.expect("an answer").active);
+    let asked = CreateTermination { reason: Some("laptop stolen".to_owned()), ..of(&["ann@acme.example"]) };
+    let accepted = app.terminate(&asked, Some("incident-7")).await.expect("accepted");
+    let repeated = app.terminate(&asked, Some("incident-7")).await.expect("accepted");
+    assert_eq!(repeated.id, accepted.id, "the same key names the same termination");
+    let other = app.terminate(&asked, None).await.expect("accepted");
+    assert_ne!(other.id, accepted.id);
+
+    let mut events = app.follow_termination(&accepted.id.0);
+    let mut types = Vec::new();
+    while let Some(event) = events.next().await.expect("an event") {
+        types.push(event.event_type);
+    }
+    let expected =
+        ["SESSION_TERMINATION_REQUESTED", "SESSION_TERMINATION_OUTCOME", "SESSION_TERMINATION_DONE"];
+    assert_eq!(types, expected);
+    assert!(events.next().await.expect("it stays at the end").is_none());
+
+    let done = app.wait_until_done(&accepted.id.0).await.expect("it is done");
+    assert_eq!((done.state, done.reason.as_deref()), (TerminationState::Done, Some("laptop stolen")));
+    let outcomes = app.all_outcomes(&accepted.id.0).collect().await.expect("outcomes");
+    let ended: Vec<_> = outcomes.iter().map(|o| (o.outcome, o.sessions_ended)).collect();
+    assert_eq!(ended, [(OutcomeState::Ended, 2)]);
+    assert!(!app.introspect(&sessions[0]).await.expect("an answer").active);
+    let error = app.retry_termination(&accepted.id.0).await.expect_err("nothing was given up");
+    assert_eq!(error.api().expect("an answer").code, "nothing_to_retry");
+}
+
+fn event(n: u32, event_type: &str, user_id: &str) -> Value {
+    json!({
+        "type": "event",
+        "event_id": format!("e{n}"),
+        "event_type": event_type,
+        "created_at": "2026-01-02T03:04:05-08:00",
+        "source": {"type": "user", "id": user_id},
+    })
+}
+
+fn sse(n: u32, event_type: &str) -> String {
+    format!("id: {n}\nevent: {event_type}\ndata: {}\n\n", event(n, event_type, "12"))
+}
+
+fn stream(text: &str) -> Answer {
+    Answer::text(200, "text/event-stream", text)
+}
+
+#[tokio::test]
+async fn broken_stream_is_taken_up_where_it_broke() {
+    let done = json!({
+        "id": "t1", "state": "done", "asked_by": {"type": "user", "id": "1"}, "people": 1, "systems": [],
+        "cutoff": "2026-01-02T03:04:05Z", "created_at": "2026-01-02T03:04:05Z",
+    });
+    // Half of it is the first event, and a comment that breaks off.
+    let first = sse(1, "SESSION_TERMINATION_REQUESTED");
+    let broken = format!("{first}{}", ":".repeat(first.len() + 20));
+    let server = answering([
+        stream(&broken).cut(),
+        Answer::empty(503),
+        stream(&sse(2, "SESSION_TERMINATION_DONE")),
+        Answer::json(200, done),
+    ])
+    .await;
+    let mut events = client(&server.url, developer()).follow_termination("t1");
+    let mut ids = Vec::new();
+    while let Some(event) = events.next().await.expect("it goes on by itself") {
+        ids.push(event.event_id);
+    }
+    assert_eq!(ids, ["e1", "e2"]);
+    let calls = server.calls();
+    let resumed: Vec<_> = calls.iter().map(|call| call.header("last-event-id")).collect();
+    assert_eq!(resumed, [None, Some("1"), Some("1"), None], "the last request reads the termination");
+
+    let server = answering([Answer::empty(404)]).await;
+    let mut events = client(&server.url, developer()).follow_termination("t1");
+    let error = events.next().await.expect_err("there is none");
+    assert!(matches!(error, Error::NotFound(_)), "{error:?}");
+    assert_eq!(server.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn events_come_in_pages_and_go_on() {
+    let service = Service::start().await;
+    let client = admin(&service);
+    let all = client.event_page(&EventQuery::history()).await.expect("a page").entries;
+    assert!(all.len() > 4, "the set-up left {} events", all.len());
+    let mut few = client.events(EventQuery { limit: 2, ..EventQuery::history() });
+    let mut ids = Vec::new();
+    while let Some(event) = few.next().await.expect("an event") {
+        ids.push(event.event_id);
+    }
+    assert_eq!(ids, all.iter().map(|event| event.event_id.clone()).collect::<Vec<_>>());
+
+    let position = few.position().map(ToOwned::to_owned);
+    let mut follow = client.follow_events(
+        EventQuery { position: position.clone(), ..EventQuery::streaming() },
+        Duration::from_millis(1),
+    );
+    let ends = async { client.terminate(&of(&["ann@acme.example"]), None).await.expect("accepted") };
+    let (event, accepted) = tokio::join!(follow.next(), ends);
+    let event = event.expect("no error").expect("it follows");
+    assert_eq!(event.event_type, "SESSION_TERMINATION_REQUESTED");
+    client.wait_until_done(&accepted.id.0).await.expect("done");
+    let only = EventQuery {
+        position,
+        event_types: vec!["SESSION_TERMINATION_DONE".to_owned()],
+        ..EventQuery::history()
+    };
+    let page = client.event_page(&only).await.expect("a page");
+    assert_eq!(page.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn event_that_box_repeats_is_given_once() {
+    let page = |position: u32, entries: &[u32]| {
+        let entries: Vec<Value> = entries.iter().map(|n| event(*n, "LOGIN", "12")).collect();
+        Answer::json(
+            200,
+            json!({"chunk_size": entries.len(), "next_stream_position": position, "entries": entries}),
+        )
+    };
+    let server = answering([page(5, &[1, 2]), page(7, &[2, 1, 3]), page(7, &[3])]).await;
+    let mut events = client(&server.url, developer()).events(EventQuery::streaming());
+    let mut ids = Vec::new();
+    while let Some(event) = events.next().await.expect("an event") {
+        ids.push(event.event_id);
+    }
+    assert_eq!(ids, ["e1", "e2", "e3"]);
+    let queries: Vec<String> = server.calls().into_iter().map(|call| call.query).collect();
+    let asked = "stream_type=admin_logs_streaming&limit=500";
+    let expected =
+        [asked.to_owned(), format!("{asked}&stream_position=5"), format!("{asked}&stream_position=7")];
+    assert_eq!(queries, expected);
+}
+
+#[tokio::test]
+async fn lists_are_read_over_every_page() {
+    let user = |id: u32| json!({"type": "user", "id": id.to_string()});
+    let by_marker = [
+        json!({"entries": [user(1), user(2)], "limit": 2, "next_marker": "m1"}),
+        json!({"entries": [], "limit": 2, "next_marker": "m2"}),
+        json!({"entries": [user(3)], "limit": 2, "next_marker": ""}),
+    ];
+    let server = answering(by_marker.map(|page| Answer::json(200, page))).await;
+    let users = client(&server.url, developer()).all_users("a b").collect().await.expect("users");
+    assert_eq!(users.iter().map(|user| user.id.0.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+    let queries: Vec<String> = server.calls().into_iter().map(|call| call.query).collect();
+    assert!(queries[0].contains("usemarker=true") && queries[0].contains("filter_term=a+b"), "{queries:?}");
+    assert!(!queries[0].contains("&marker="), "{queries:?}");
+    assert!(queries[1].ends_with("&marker=m1") && queries[2].ends_with("&marker=m2"), "{queries:?}");
+
+    let group = |id: u32| json!({"type": "group", "id": id.to_string()});
+    let by_offset = [
+        json!({"entries": [group(1), group(2)], "limit": 2, "offset": 0, "total_count": 3}),
+        json!({"entries": [group(3)], "limit": 2, "offset": 2, "total_count": 3}),
+    ];
+    let server = answering(by_offset.map(|page| Answer::json(200, page))).await;
+    let groups = client(&server.url, developer()).all_groups("").collect().await.expect("groups");
+    assert_eq!(groups.len(), 3);
+    let queries: Vec<String> = server.calls().into_iter().map(|call| call.query).collect();
+    assert_eq!(queries, ["limit=1000&offset=0", "limit=1000&offset=2"]);
+
+    let service = Service::start().await;
+    let client = admin(&service);
+    let (mut marker, mut ids) = (None, BTreeSet::new());
+    loop {
+        let page = client.users("", marker.as_deref(), 2).await.expect("a page");
+        assert!(page.entries.len() <= 2);
+        ids.extend(page.entries.into_iter().map(|user| user.id.0));
+        marker = page.next_marker;
+        if marker.is_none() {
+            break;
+        }
+    }
+    let all = client.all_users("").collect().await.expect("users");
+    assert_eq!(ids, all.into_iter().map(|user| user.id.0).collect());
+    let second = client.groups("", 1, 1).await.expect("a page");
+    assert_eq!((second.entries.len(), second.total_count), (1, Some(2)));
+}
+
+#[tokio::test]
+async fn refusal_says_what_is_missing() {
+    let service = Service::start().await;
+    let missing = |error: Error| {
+        assert!(matches!(error, Error::NotAllowed(_)), "{error:?}");
+        error.api().and_then(lightsout_client::ApiError::missing).expect("it says so")
+    };
+    let users_only = service.token_of("ada@acme.example", &["manage_managed_users"]).await;
+    let users_only = client(&service.url, Auth::developer_token(users_only));
+    let manager = SessionTerminationManager::new(users_only.clone());
+    let error = manager.terminate_groups_sessions(vec![service.group_id.clone()]).await;
+    assert_eq!(missing(error.expect_err("no scope")), Missing::Scope("manage_groups".to_owned()));
+    let error = users_only.event_page(&EventQuery::history()).await.expect_err("no scope");
+    assert_eq!(missing(error), Missing::Scope("manage_enterprise_properties".to_owned()));
+
+    let error = admin(&service).introspect("x").await.expect_err("a person has no rights");
+    assert_eq!(missing(error), Missing::Right("introspect".to_owned()));
+
+    let bob = service.token_of("bob@acme.example", &["manage_managed_users"]).await;
+    let bob = client(&service.url, Auth::developer_token(bob));
+    let error = bob.terminate(&of(&["ann@acme.example"]), None).await.expect_err("a plain user");
+    assert!(matches!(missing(error), Missing::Role(_)));
+    let gone = client(&service.url, Auth::developer_token("gone"));
+    assert!(matches!(gone.me().await, Err(Error::NotAuthenticated(_))));
+}
+
+fn users(ids: &[&str]) -> CreateUserTerminateSessionRequestBody {
+    let user_ids = Some(ids.iter().map(|id| (*id).to_owned()).collect());
+    CreateUserTerminateSessionRequestBody { user_ids, user_logins: None }
+}
+
+#[tokio::test]
+async fn service_finishes_what_it_accepted() {
+    let service = Service::start().await;
+    let manager = SessionTerminationManager::new(admin(&service));
+    let found = manager.terminate_users_and_wait(users(&[&service.user_id]), Duration::ZERO).await;
+    let Finding::Finished(done) = found.expect("accepted") else { panic!("a service says so") };
+    assert_eq!((done.state, done.people), (TerminationState::Done, 1));
+    let body = CreateGroupTerminateSessionRequestBody { group_ids: vec![service.group_id.clone()] };
+    let found = manager.terminate_groups_and_wait(body, Duration::ZERO).await;
+    let Finding::Finished(done) = found.expect("accepted") else { panic!("a service says so") };
+    assert_eq!((done.state, done.people), (TerminationState::Done, 2));
+}
+
+#[tokio::test]
+async fn box_accepts_and_its_events_are_all_that_is_known() {
+    let page = |entries: Value| {
+        Answer::json(200, json!({"chunk_size": 0, "next_stream_position": "9", "entries": entries}))
+    };
+    let since =
+        json!([event(1, "LOGIN", "12"), event(2, "LOGIN", "13"), event(3, "USER_SESSION_ENDED", "14")]);
+    let server = answering([page(json!([])), Answer::accepted(), page(since)]).await;
+    let found =
+        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
+    let Finding::Unknown { message, events, events_error } = found.expect("accepted") else {
+        panic!("nobody can know")
+    };
+    assert!(message.message.is_some() && events_error.is_none());
+    let ids: Vec<&str> = events.iter().map(|event| event.event_id.as_str()).collect();
+    assert_eq!(ids, ["e1", "e3"], "of the target, or of sessions");
+    let calls: Vec<String> = server.calls().iter().map(|c| format!("{} {}", c.method, c.query)).collect();
+    let events = "GET stream_type=admin_logs_streaming&limit=500&stream_position";
+    assert_eq!(calls, [format!("{events}=now"), "POST ".to_owned(), format!("{events}=9")]);
+}
+
+#[tokio::test]
+async fn acceptance_counts_where_events_may_not_be_read() {
+    let server = answering([Answer::empty(403), Answer::accepted()]).await;
+    let found =
+        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
+    let Finding::Unknown { events, events_error, .. } = found.expect("accepted") else {
+        panic!("nobody can know")
+    };
+    assert!(events.is_empty());
+    assert!(matches!(events_error, Some(Error::NotAllowed(_))), "{events_error:?}");
+    assert_eq!(server.calls().len(), 2);
+
+    // An event log that fails delays nothing: it is asked once.
+    let server = answering([Answer::empty(503), Answer::accepted()]).await;
+    let found =
+        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
+    let Finding::Unknown { events_error, .. } = found.expect("accepted") else { panic!("nobody can know") };
+    assert!(matches!(events_error, Some(Error::Unavailable(_))), "{events_error:?}");
+    assert_eq!(server.calls().len(), 2);
+
+    let server = answering([Answer::empty(403)]).await;
+    let found =
+        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
+    assert!(matches!(found, Err(Error::NotAllowed(_))), "the termination itself is refused");
+}
