@@ -23,6 +23,13 @@ use crate::targets::{self, Format, Target, Targets};
 /// The most entries that a service takes in one request; longer lists are split.
 const PART: Parts = Parts { size: 10_000, at_once: 2 };
 
+/// What to do where only some parts were accepted.
+pub(crate) const AGAIN: &str =
+    "next         run the command again to end those, too: who is ended twice only signs in again";
+
+/// The code of a refusal that is about somebody, and not about the caller's token.
+const NOT_PERMITTED: &str = "access_denied_insufficient_permissions";
+
 const USERS_HELP: &str = "\
 Examples:
   lightsout users terminate-sessions --login ann@acme.example --reason 'laptop stolen' --follow
@@ -81,8 +88,8 @@ struct UsersTerminate {
     /// Reads ids or logins from a file, `-` for standard input; may be repeated.
     #[arg(long = "from-file", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How the files are written, where their names do not say it.
-    #[arg(long, requires = "files")]
+    /// How the files are written, where their names do not say it: lines (an id or login each), csv or jsonl.
+    #[arg(long, requires = "files", hide_possible_values = true)]
     format: Option<Format>,
     /// The column of a CSV file, or the key of JSON lines, that holds the id or login.
     #[arg(long, requires = "files", value_name = "NAME")]
@@ -253,12 +260,13 @@ impl How {
             Error::NotFound(_) if !self.skip_unknown => {
                 "nothing was ended; --skip-unknown leaves out who is not known"
             }
-            Error::NotAllowed(_) if !self.skip_not_permitted => {
+            // A missing scope or role refuses whatever is skipped.
+            Error::NotAllowed(api) if !self.skip_not_permitted && api.code == NOT_PERMITTED => {
                 "nothing was ended; --skip-not-permitted leaves out whom you may not end"
             }
             _ => return error.into(),
         };
-        anyhow::Error::from(error).context(Hint(hint))
+        anyhow::Error::from(error).context(Hint(hint.to_owned()))
     }
 
     async fn send(&self, client: &Client, request: &CreateTermination) -> anyhow::Result<ExitCode> {
@@ -271,16 +279,17 @@ impl How {
                 Err(error) if of == 1 => return Err(self.refused(error)),
                 Err(error) => {
                     let entries = request.user_ids.len() + request.logins.len() + request.group_ids.len();
-                    eprintln!("not accepted part {number} of {of}, {entries} entries: {error}");
-                    failure = Some(error);
+                    let error = error.into();
+                    let why = exit::words_of(&error);
+                    eprintln!("not accepted part {number} of {of}, {entries} entries: {why}");
+                    // The first one says why; those after it may only say that they were not sent.
+                    failure.get_or_insert(error);
                 }
             }
         }
         match failure {
-            Some(error) if accepted.is_empty() => return Err(error.into()),
-            Some(_) => {
-                eprintln!("to end those, too, run the command again: who is ended twice only signs in again");
-            }
+            Some(error) if accepted.is_empty() => return Err(error),
+            Some(_) => eprintln!("{AGAIN}"),
             None => {}
         }
         let code = if accepted.len() < of { exit::PARTLY_FAILED.into() } else { ExitCode::SUCCESS };
