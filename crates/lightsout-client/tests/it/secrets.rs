@@ -1,8 +1,9 @@
 //! What is shown, in `Debug`, errors and events, holds no secret.
 
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use lightsout_client::{
     Auth, Client, ClientCredentials, Error, Jwt, MemoryStore, OAuth, Retry, StoredTokens, Subject,
@@ -10,7 +11,6 @@ use lightsout_client::{
 use lightsout_testkit::{Answer, ENCRYPTED_KEY_DES3, PASSPHRASE, PLAIN_KEY, Script, Scripted};
 use serde_json::json;
 use tracing::Level;
-use tracing::subscriber::DefaultGuard;
 
 use crate::kit::{jwt_config, now, quick};
 
@@ -19,34 +19,41 @@ const NOWHERE: &str = "http://127.0.0.1:1";
 /// What a `Proxy-Authorization` makes of `user:HUSH-proxy`.
 const PROXY_BASIC: &str = "dXNlcjpIVVNILXByb3h5";
 
+thread_local! {
+    /// What happened on this thread; a test's client works on the test's own.
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
 /// Every event of this thread, from all crates and at all levels.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct Log;
+
+impl Log {
+    /// Begins anew. There is one subscriber for the whole program: those of single threads lose events
+    /// while others come and go.
+    fn begin() {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false);
+            tracing::subscriber::set_global_default(subscriber.with_writer(|| Self).finish())
+                .expect("it is the first");
+        });
+        LOG.set(Some(Vec::new()));
+    }
+
+    fn text() -> String {
+        let bytes = LOG.with_borrow(|log| log.clone().expect("it was begun"));
+        String::from_utf8(bytes).expect("text")
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
+        LOG.with_borrow_mut(|log| log.as_mut().map(|log| log.extend_from_slice(bytes)));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Log {
-    fn begin() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
     }
 }
 
@@ -107,7 +114,7 @@ async fn no_secret_is_shown_whatever_happens() {
     for (event, script) in answers() {
         for auth in every_auth() {
             let server = Scripted::start(script.clone()).await;
-            let (log, _guard) = Log::begin();
+            Log::begin();
             let mut shown = format!("{auth:?} {auth:#?}\n");
             let builder = Client::builder(auth).base_url(&server.url).header("x-key", "HUSH-header");
             shown += &format!("{builder:?} {builder:#?}\n");
@@ -117,8 +124,8 @@ async fn no_secret_is_shown_whatever_happens() {
             assert_eq!(result.is_ok(), event == "answered");
             shown += &result.as_ref().map_or_else(show, |user| format!("{user:?}"));
             shown += &client.access_token().await.map_or_else(|e| show(&e), |t| format!("{t:?}"));
-            assert!(log.text().contains(event), "{}", log.text());
-            assert_no_secret(&(shown + &log.text()));
+            assert!(Log::text().contains(event), "{}", Log::text());
+            assert_no_secret(&(shown + &Log::text()));
         }
     }
 }
@@ -126,7 +133,7 @@ async fn no_secret_is_shown_whatever_happens() {
 #[tokio::test]
 async fn no_secret_is_shown_when_the_server_or_the_proxy_is_away() {
     for auth in every_auth() {
-        let (log, _guard) = Log::begin();
+        Log::begin();
         let client = |base_url| {
             Client::builder(auth.clone()).base_url(base_url).header("x-key", "HUSH-header").retry(quick())
         };
@@ -140,7 +147,7 @@ async fn no_secret_is_shown_when_the_server_or_the_proxy_is_away() {
             assert!(matches!(error, Error::Transport { may_have_arrived: false, .. }), "{error:?}");
             shown += &show(&error);
         }
-        assert_no_secret(&(shown + &log.text()));
+        assert_no_secret(&(shown + &Log::text()));
     }
 }
 
@@ -149,11 +156,11 @@ async fn proxy_that_refuses_is_told_without_its_password() {
     let proxy = crate::kit::answering([Answer::empty(407)]).await;
     let address = proxy.url.replace("http://", "http://user:HUSH-proxy@");
     for base_url in ["http://box.example", "https://box.example"] {
-        let (log, _guard) = Log::begin();
+        Log::begin();
         let client = Client::builder(Auth::developer_token("HUSH-developer"));
         let client = client.base_url(base_url).proxy(&address).retry(quick()).build().expect("a client");
         let error = client.me().await.expect_err("the proxy refuses");
-        assert_no_secret(&(show(&error) + &log.text()));
+        assert_no_secret(&(show(&error) + &Log::text()));
     }
     let sent = proxy.calls();
     let expected = format!("Basic {PROXY_BASIC}");
@@ -171,10 +178,10 @@ async fn token_that_no_header_may_hold_is_not_shown() {
 #[tokio::test]
 async fn attempt_is_told_by_method_path_status_and_number() {
     let server = crate::kit::answering([Answer::empty(503), Answer::json(200, json!({"entries": []}))]).await;
-    let (log, _guard) = Log::begin();
+    Log::begin();
     let client = crate::kit::client(&server.url, Auth::developer_token("HUSH-developer"));
     client.users("HUSH-term", None, 1).await.expect("a page");
-    let text = log.text();
+    let text = Log::text();
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("lightsout_client")).collect();
     assert_eq!(lines.len(), 2, "{text}");
     for (line, words) in
@@ -190,11 +197,11 @@ async fn attempt_is_told_by_method_path_status_and_number() {
 #[tokio::test]
 async fn refused_connection_is_tried_again_also_by_a_careful_client() {
     for repeat_lost_terminations in [true, false] {
-        let (log, _guard) = Log::begin();
+        Log::begin();
         let retry = Retry { repeat_lost_terminations, ..quick() };
         let client = Client::builder(Auth::developer_token("HUSH-developer")).base_url(NOWHERE).retry(retry);
         let manager = lightsout_client::SessionTerminationManager::new(client.build().expect("a client"));
         manager.terminate_groups_sessions(vec!["7".to_owned()]).await.expect_err("nothing listens there");
-        assert_eq!(log.text().matches("failed").count(), 5, "{}", log.text());
+        assert_eq!(Log::text().matches("failed").count(), 5, "{}", Log::text());
     }
 }

@@ -54,7 +54,15 @@ async fn status(h: &crate::harness::Harness, method: &str, path: &str, token: Op
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    request.send().await.expect("an answer").status().as_u16()
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    if status == 403 {
+        let body: serde_json::Value = answer.json().await.expect("JSON");
+        let missing = body["context_info"]["missing"].as_object().and_then(|missing| missing.keys().next());
+        let known = missing.is_some_and(|kind| ["scope", "right", "role"].contains(&kind.as_str()));
+        assert!(known, "{path} says what is missing: {body}");
+    }
+    status
 }
 
 both! {
