@@ -30,32 +30,39 @@ pub(crate) struct Admin {
 #[derive(Subcommand)]
 enum Command {
     /// Writes a configuration file if there is none, and makes the database.
+    #[command(after_help = "Example:\n  lightsout admin init")]
     Init,
     /// Makes an enterprise and its primary admin.
+    #[command(
+        after_help = "Example:\n  lightsout admin enterprise --name Acme --admin-login ada@acme.example --admin-name 'Ada Admin'"
+    )]
     Enterprise {
         /// The enterprise's name.
         #[arg(long)]
         name: String,
         /// The admin's login.
-        #[arg(long)]
+        #[arg(long, value_name = "LOGIN")]
         admin_login: String,
         /// The admin's name.
-        #[arg(long)]
+        #[arg(long, value_name = "NAME")]
         admin_name: String,
     },
     /// Makes an app: a client id and a secret, with a service account.
+    #[command(
+        after_help = "Example:\n  lightsout admin app --enterprise 12 --name shop --right sessions.write,introspect"
+    )]
     App {
         /// The enterprise's id.
-        #[arg(long)]
+        #[arg(long, value_name = "ID")]
         enterprise: String,
         /// The app's name.
         #[arg(long)]
         name: String,
         /// Scopes: manage_managed_users, manage_groups, manage_enterprise_properties.
-        #[arg(long = "scope", value_delimiter = ',')]
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
         scopes: Vec<String>,
         /// Rights on the registry: sessions.write, sessions.read, introspect, feed.
-        #[arg(long = "right", value_delimiter = ',')]
+        #[arg(long = "right", value_name = "RIGHT", value_delimiter = ',')]
         rights: Vec<String>,
         /// Lets it end the sessions of admins and coadmins, too.
         #[arg(long)]
@@ -68,21 +75,23 @@ enum Command {
         box_audience: bool,
     },
     /// Adds a public key to an app, for signed assertions (JWT).
+    #[command(after_help = "Example:\n  lightsout admin key --client-id app_1 --public-key app.pem")]
     Key {
         /// The app's client id.
-        #[arg(long)]
+        #[arg(long, value_name = "ID")]
         client_id: String,
         /// An RSA public key in PEM.
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         public_key: PathBuf,
     },
     /// Makes a developer token for a person.
+    #[command(after_help = "Example:\n  lightsout admin token --login ada@acme.example --minutes 15")]
     Token {
         /// The person's login.
         #[arg(long)]
         login: String,
         /// Scopes; without any, all of them.
-        #[arg(long = "scope", value_delimiter = ',')]
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
         scopes: Vec<String>,
         /// Minutes that it lives.
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=525_600))]
@@ -92,14 +101,16 @@ enum Command {
     ///
     /// What was ended after the backup was made would otherwise live again. Sessions in other
     /// systems are not touched.
+    #[command(after_help = "Example:\n  lightsout admin raise-generations")]
     RaiseGenerations,
     /// Imports people, groups and memberships from CSV; repeating it changes nothing.
     ///
     /// The first line names the columns: login, and name, role (user, coadmin), groups (names,
     /// separated by ;), external_id, aliases (system=name;system=name) where wanted.
+    #[command(after_help = "Example:\n  lightsout admin import --enterprise 12 people.csv")]
     Import {
         /// The enterprise's id.
-        #[arg(long)]
+        #[arg(long, value_name = "ID")]
         enterprise: String,
         /// The CSV file.
         file: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use lightsout_client::{Auth, BOX, BOX_AUDIENCE, Client, Jwt, Subject};
 use serde::Serialize;
@@ -30,8 +30,9 @@ pub(crate) struct Server {
         help = "The service's address, or https://api.box.com for Box itself [default: http://127.0.0.1:8787]"
     )]
     url: Option<String>,
-    /// What the address speaks, where it is not Box's own and yet speaks as Box does.
-    #[arg(long, value_name = "WIRE")]
+    /// What the address speaks: lightsout, or box where another one than Box's speaks as Box does.
+    // Shown in the line above: a list of values makes every option of the help four lines long.
+    #[arg(long, value_name = "WIRE", hide_possible_values = true)]
     wire: Option<Wire>,
     /// A developer token.
     #[arg(long, env = "LIGHTSOUT_TOKEN", hide_env_values = true)]
@@ -73,6 +74,15 @@ pub(crate) struct Connection {
 impl Server {
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
         Ok(self.connect()?.client)
+    }
+
+    /// A client for what only a service has.
+    pub(crate) fn client_of_service(&self) -> anyhow::Result<Client> {
+        let connection = self.connect()?;
+        let why =
+            "Box keeps no terminations; it says what it does in its admin events: lightsout events follow";
+        ensure!(connection.wire == Wire::Lightsout, Usage(why.to_owned()));
+        Ok(connection.client)
     }
 
     /// Prints one value: a JSON line, or what people read.
@@ -120,7 +130,9 @@ impl Server {
         let (url, wire) = (self.url(), self.wire_of(self.url()));
         let Some(credentials) = self.credentials()? else {
             return match (&self.profile, &self.url) {
-                (None, Some(_)) => Err(Usage(WHO.to_owned())),
+                (None, Some(_)) => {
+                    Err(Usage(format!("beside --url or LIGHTSOUT_URL no profile is used: {WHO}")))
+                }
                 (Some(_), Some(_)) => Err(Usage(BOTH.to_owned())),
                 (_, None) => Ok(None),
             };
@@ -181,10 +193,18 @@ impl Server {
         if self.profile.is_none() {
             return Err(Usage(WHO.to_owned()).into());
         }
-        let others = profile::names()?;
-        let others = if others.is_empty() { "none yet".to_owned() } else { others.join(", ") };
-        Err(Usage(format!("there is no profile {name}; there is: {others}")).into())
+        Err(no_profile(name)?.into())
     }
+}
+
+/// Says which profiles there are instead.
+pub(crate) fn no_profile(name: &str) -> anyhow::Result<Usage> {
+    let others = profile::names()?;
+    Ok(Usage(if others.is_empty() {
+        format!("there is no profile {name}, and no other; `lightsout login --profile {name}` makes it")
+    } else {
+        format!("there is no profile {name}; those that are there: {}", others.join(", "))
+    }))
 }
 
 const WHO: &str = "say who you are: `lightsout login`, or --token, or --client-id with --client-secret and --enterprise or --user, or --jwt (LIGHTSOUT_TOKEN and the like do as well)";

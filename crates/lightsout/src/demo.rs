@@ -43,6 +43,7 @@ const GROUPS: [&str; 20] = [
 
 /// Makes an enterprise of 1,000 people in 20 groups with 10,000 sessions, ends one group, proves it.
 #[derive(Args)]
+#[command(after_help = "Example:\n  lightsout demo --dir /tmp/demo")]
 pub(crate) struct Demo {
     /// Where the data goes.
     #[arg(long, default_value = "lightsout-demo")]

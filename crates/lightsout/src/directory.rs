@@ -8,7 +8,7 @@ use lightsout_client::{Client, Error};
 use serde_json::json;
 
 use crate::connect::Server;
-use crate::exit::Missing;
+use crate::exit::Unknown;
 use crate::name;
 use crate::output::say;
 use crate::profile::Wire;
@@ -19,7 +19,7 @@ use crate::report::sessions;
 #[command(after_help = "Example:\n  lightsout users list --filter ann")]
 pub(crate) struct UsersList {
     /// Only those whose name or login starts with this.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     filter: String,
     #[command(flatten)]
     server: Server,
@@ -41,7 +41,7 @@ pub(crate) struct UsersShow {
 #[command(after_help = "Example:\n  lightsout groups list --filter Sales")]
 pub(crate) struct GroupsList {
     /// Only those whose name starts with this.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     filter: String,
     #[command(flatten)]
     server: Server,
@@ -105,7 +105,9 @@ impl UsersShow {
                 for session in live {
                     let from = [session.device.as_deref(), session.address.as_deref()];
                     let from: Vec<&str> = from.into_iter().flatten().collect();
-                    say!("  since {}  {}", session.began_at.strftime("%FT%TZ"), from.join(", "));
+                    let text =
+                        format!("  since {}  {}", session.began_at.strftime("%FT%TZ"), from.join(", "));
+                    say!("{}", text.trim_end());
                 }
             }
         }
@@ -153,7 +155,7 @@ pub(crate) async fn find_user(client: &Client, wanted: &str) -> anyhow::Result<U
             return Ok(user);
         }
     }
-    Err(Missing(format!("nobody has the login {wanted}")).into())
+    Err(Unknown(format!("nobody has the login {wanted}")).into())
 }
 
 /// The group of exactly this name.
@@ -171,19 +173,21 @@ fn line(user: &User) -> String {
     let role = user.role.map_or("", |role| role.as_str());
     let status = json!(user.status).as_str().unwrap_or_default().to_owned();
     let login = user.login.as_deref().unwrap_or_default();
-    let text =
-        format!("{}  {login}  {}  {role}  {status}", user.id, user.name.as_deref().unwrap_or_default());
-    text.trim_end().to_owned()
+    columns(&[user.id.as_str(), login, user.name.as_deref().unwrap_or_default(), role, &status])
+}
+
+/// What there is of these, two spaces apart.
+fn columns(fields: &[&str]) -> String {
+    let there: Vec<&str> = fields.iter().copied().filter(|field| !field.is_empty()).collect();
+    there.join("  ")
 }
 
 fn member_line(member: &GroupMembership) -> String {
     let user = member.user.as_ref();
-    let field = |field: Option<&String>| field.cloned().unwrap_or_default();
-    format!(
-        "{}  {}  {}  {}",
+    columns(&[
         user.map(|user| user.id.as_str()).unwrap_or_default(),
-        field(user.and_then(|user| user.login.as_ref())),
-        field(user.and_then(|user| user.name.as_ref())),
-        member.role.map_or("", |role| role.as_str())
-    )
+        user.and_then(|user| user.login.as_deref()).unwrap_or_default(),
+        user.and_then(|user| user.name.as_deref()).unwrap_or_default(),
+        member.role.map_or("", |role| role.as_str()),
+    ])
 }

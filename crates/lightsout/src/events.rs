@@ -22,6 +22,11 @@ Examples:
   lightsout events follow
   lightsout events follow --from start --type SESSION_TERMINATION_DONE --json";
 
+const VERIFY_HELP: &str = "\
+Examples:
+  lightsout events verify
+  lightsout events verify --config /etc/lightsout.toml --expect $(cat kept-head.txt)";
+
 /// How often a service is asked for new events; Box counts calls, and is asked less.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ASK_BOX_EVERY: Duration = Duration::from_secs(5);
@@ -41,6 +46,7 @@ enum Command {
     #[command(after_help = FOLLOW_HELP)]
     Follow(Box<Follow>),
     /// Walks the chain on the server's own machine, and names the first event that does not hold.
+    #[command(after_help = VERIFY_HELP)]
     Verify {
         #[command(flatten)]
         file: crate::ConfigFile,
@@ -105,7 +111,15 @@ struct Follow {
 impl Follow {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let connection = self.server.connect()?;
-        let position = if self.from == "start" { "0".to_owned() } else { self.from };
+        let position = match self.from.as_str() {
+            "start" => "0".to_owned(),
+            "now" => self.from,
+            digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => self.from,
+            other => {
+                let why = format!("--from reads now, start or a position (digits), and not {other:?}");
+                return Err(Usage(why).into());
+            }
+        };
         let query =
             EventQuery { position: Some(position), event_types: self.types, ..EventQuery::streaming() };
         let every = if connection.wire == Wire::Box { ASK_BOX_EVERY } else { ASK_EVERY };

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lightsout_client::{ApiError, Error};
+use lightsout_client::{ApiError, Error, Missing};
 
 /// Shown below the help.
 pub(crate) const HELP: &str = "\
@@ -32,23 +32,32 @@ pub(crate) struct Usage(pub(crate) String);
 /// Somebody or something that is not there.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Missing(pub(crate) String);
+pub(crate) struct Unknown(pub(crate) String);
 
 /// What to do about an error, as the context of it: it is said last.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Hint(pub(crate) &'static str);
+pub(crate) struct Hint(pub(crate) String);
 
 /// An error and its causes in one line. What a server answered stands before the facts that its
 /// operator needs.
 pub(crate) fn words_of(error: &anyhow::Error) -> String {
-    let words = |link: &(dyn std::error::Error + 'static)| {
-        let answered = link.downcast_ref::<Error>().and_then(|error| Some((error, error.api()?)));
-        answered.map_or_else(|| link.to_string(), |(error, api)| answered_words(error, api))
-    };
     let hint = error.downcast_ref::<Hint>().map(ToString::to_string);
-    let links = error.chain().map(words).filter(|words| Some(words) != hint.as_ref());
-    links.collect::<Vec<_>>().join(": ")
+    let mut words = Vec::new();
+    for link in error.chain() {
+        let ours = link.downcast_ref::<Error>();
+        words.push(match ours.and_then(|error| Some((error, error.api()?))) {
+            Some((error, api)) => answered_words(error, api),
+            None => link.to_string(),
+        });
+        if matches!(ours, Some(Error::Transport { .. })) {
+            // Between it and the first cause stand the layers of the HTTP client.
+            words.extend(error.chain().last().map(ToString::to_string));
+            break;
+        }
+    }
+    words.retain(|words| Some(words) != hint.as_ref());
+    words.join(": ")
 }
 
 fn answered_words(error: &Error, api: &ApiError) -> String {
@@ -75,9 +84,18 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> String {
         return format!("; {hint}");
     }
     match error.downcast_ref::<Error>() {
-        Some(Error::NotAuthenticated(_)) => {
+        Some(Error::NotAuthenticated(api)) if api.status == 401 => {
             "; the token may be expired or ended: `lightsout login` keeps a new one".to_owned()
         }
+        Some(Error::NotAuthenticated(_)) => {
+            "; check the app's id, its secret or key, and for whom it acts".to_owned()
+        }
+        Some(Error::NotAllowed(api)) => match api.missing() {
+            Some(Missing::Scope(scope)) if !api.message.contains(&scope) => {
+                format!("; the token lacks the scope {scope}")
+            }
+            _ => String::new(),
+        },
         Some(Error::RateLimited(api) | Error::Unavailable(api)) => match api.retry_at {
             Some(at) => format!("; try again after {}", at.strftime("%FT%TZ")),
             None => String::new(),
@@ -93,7 +111,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
         return USAGE.into();
     }
     let missing = matches!(error.downcast_ref(), Some(lightsout_server::ops::Error::NotFound(_)));
-    if missing || error.is::<Missing>() || error.is::<crate::name::NotThere>() {
+    if missing || error.is::<Unknown>() || error.is::<crate::name::NotThere>() {
         return NOT_FOUND.into();
     }
     let code = match error.downcast_ref::<Error>() {

@@ -9,6 +9,7 @@ use lightsout_api::{Event, Termination, TerminationId};
 use lightsout_client::{Client, Error, Follow};
 use serde_json::json;
 
+use crate::exit::Hint;
 use crate::output::{Progress, say};
 use crate::report::{people, show, show_reasons, verdict};
 
@@ -84,14 +85,13 @@ async fn one(
             Err(Error::NotAuthenticated(_)) => {
                 shown.clear();
                 bail!(
-                    "{id} was accepted and goes on, but the token is over: it may be your own that it ended. With a new one: lightsout terminations follow {id}"
+                    "{id} was accepted and goes on, but the token is over: it may be your own that it ended; with a new one: lightsout terminations follow {id}"
                 );
             }
             Err(error) => {
                 shown.clear();
-                return Err(error).context(format!(
-                    "only following failed, which stops nothing; to go on: lightsout terminations follow {id}"
-                ));
+                let to_go_on = Hint(format!("to go on: lightsout terminations follow {id}"));
+                return Err(error).context("only following failed, which stops nothing").context(to_go_on);
             }
         }
     }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use lightsout_api::User;
+use lightsout_client::Error;
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::connect::{DEFAULT_PROFILE, Server};
-use crate::exit::Usage;
+use crate::connect::{DEFAULT_PROFILE, Server, no_profile};
+use crate::exit::{Hint, Usage};
 use crate::output::say;
 use crate::profile::{self, Credentials, Profile};
 
@@ -50,6 +51,7 @@ pub(crate) struct Whoami {
 impl Login {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let name = self.server.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
+        profile::check_name(name)?;
         let credentials = match self.server.client_id_alone() {
             Some((_, None)) => {
                 return Err(Usage("say whom the app acts for: --enterprise or --user".to_owned()).into());
@@ -67,7 +69,7 @@ impl Login {
         let url = self.server.url().to_owned();
         let profile = Profile { wire: self.server.wire_of(&url), url, credentials };
         let client = self.server.client_of(&profile)?;
-        let me = client.me().await.context("the profile was not kept")?;
+        let me = client.me().await.map_err(not_kept)?;
         let path = profile::save(name, &profile)?;
         if self.server.json {
             say!("{}", json!({"profile": name, "path": path, "url": client.base_url(), "user": me}));
@@ -81,7 +83,7 @@ impl Login {
 impl Logout {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         if !profile::remove(&self.profile)? {
-            bail!(Usage(format!("there is no profile {}", self.profile)));
+            bail!(no_profile(&self.profile)?);
         }
         say!("forgot the profile {}; its token was not revoked, and its secret still works", self.profile);
         Ok(ExitCode::SUCCESS)
@@ -103,6 +105,16 @@ impl Whoami {
     }
 }
 
+fn not_kept(error: Error) -> anyhow::Error {
+    let is_refused = matches!(error, Error::NotAuthenticated(_));
+    let error = anyhow::Error::from(error).context("the profile was not kept");
+    if is_refused {
+        error.context(Hint("check the token or secret, and the address".to_owned()))
+    } else {
+        error
+    }
+}
+
 fn show(me: &User, url: &str) -> String {
     let enterprise = me.other.get("enterprise");
     let enterprise_field = |name: &str| enterprise?.get(name)?.as_str().filter(|text| !text.is_empty());
@@ -116,10 +128,10 @@ fn show(me: &User, url: &str) -> String {
         text.push_str(&format!("\nrole         {}", role.as_str()));
     }
     if let Some(id) = enterprise_field("id") {
-        text.push_str(&format!(
-            "\nenterprise   {} (id {id})",
-            enterprise_field("name").unwrap_or("without a name")
-        ));
+        text.push_str(&match enterprise_field("name") {
+            Some(name) => format!("\nenterprise   {name} (id {id})"),
+            None => format!("\nenterprise   id {id}"),
+        });
     }
     text.push_str(&format!("\nserver       {url}"));
     text

@@ -14,9 +14,9 @@ use serde_json::json;
 use crate::confirm::confirm;
 use crate::directory::find_user;
 use crate::events::line;
-use crate::exit::{self, Missing, Usage};
+use crate::exit::{self, Unknown, Usage};
 use crate::output::say;
-use crate::report::people;
+use crate::report::{counted, people};
 use crate::targets::Targets;
 use crate::terminate::How;
 
@@ -42,7 +42,7 @@ pub(crate) async fn end_users(how: &How, client: &Client, targets: Targets) -> a
     for name in &unknown {
         eprintln!("left out     {name}: not known at Box");
     }
-    ensure!(count > 0, Missing("none of them is known at Box".to_owned()));
+    ensure!(count > 0, Unknown("none of them is known at Box".to_owned()));
     confirm(count, &[], how.yes)?;
     let manager = SessionTerminationManager::new(client.clone());
     let body = PostUsersTerminateSessionsRequest { user_ids: Some(ids), user_logins: Some(logins) };
@@ -120,7 +120,7 @@ async fn unknown_at_box(
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
-    error.is::<Missing>() || matches!(error.downcast_ref(), Some(Error::NotFound(_)))
+    error.is::<Unknown>() || matches!(error.downcast_ref(), Some(Error::NotFound(_)))
 }
 
 fn preview(how: &How, count: u64, unknown: &[String]) -> anyhow::Result<ExitCode> {
@@ -134,7 +134,8 @@ fn preview(how: &How, count: u64, unknown: &[String]) -> anyhow::Result<ExitCode
         say!("sessions     unknown: Box does not list them");
     }
     if !unknown.is_empty() && !how.skip_unknown {
-        bail!(Missing(format!("Box knows {} of them not", unknown.len())));
+        let them = counted(unknown.len() as u64, "of them is", "of them are");
+        bail!(Unknown(format!("{them} not known at Box; --skip-unknown leaves them out")));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -146,21 +147,27 @@ fn accepted<R>(how: &How, parts: Vec<Part<R, SessionTerminationMessage>>) -> any
         match part.result {
             Ok(message) => {
                 taken += 1;
-                how.server.print(&message, |message| {
-                    format!("Box accepted it: {}", message.message.as_deref().unwrap_or("without a message"))
-                });
+                how.server.print(&message, taken_words);
             }
             Err(error) if of == 1 => return Err(error.into()),
             Err(error) => {
-                eprintln!("not accepted part {number} of {of}: {error}");
+                let error = error.into();
+                eprintln!("not accepted part {number} of {of}: {}", exit::words_of(&error));
                 failure = Some(error);
             }
         }
     }
     match failure {
         None => Ok(ExitCode::SUCCESS),
-        Some(error) if taken == 0 => Err(error.into()),
+        Some(error) if taken == 0 => Err(error),
         Some(_) => Ok(exit::PARTLY_FAILED.into()),
+    }
+}
+
+fn taken_words(message: &SessionTerminationMessage) -> String {
+    match &message.message {
+        Some(message) => format!("accepted     Box says: {message}"),
+        None => "accepted     by Box, without a message".to_owned(),
     }
 }
 
@@ -168,18 +175,18 @@ fn accepted<R>(how: &How, parts: Vec<Part<R, SessionTerminationMessage>>) -> any
 fn found(how: &How, finding: Finding) -> ExitCode {
     let Finding::Unknown { message, events, events_error, .. } = finding else { return ExitCode::SUCCESS };
     if how.server.json {
-        let why = events_error.map(|error| error.to_string());
+        let why = events_error.map(|error| exit::words_of(&error.into()));
         say!(
             "{}",
             json!({"verdict": "unknown", "message": message.message, "events": events, "events_error": why})
         );
     } else {
-        say!("Box accepted it: {}", message.message.as_deref().unwrap_or("without a message"));
+        say!("{}", taken_words(&message));
         for event in &events {
             say!("event        {}", line(event));
         }
         match events_error {
-            Some(error) => say!("events       could not be read: {error}"),
+            Some(error) => say!("events       could not be read: {}", exit::words_of(&error.into())),
             None if events.is_empty() => say!("events       none about them within a minute"),
             None => {}
         }

@@ -82,6 +82,11 @@ pub(crate) fn load(name: &str) -> anyhow::Result<Option<Profile>> {
     load_in(&folder()?, name)
 }
 
+/// Refuses a name that no profile may have, before anything is asked or sent.
+pub(crate) fn check_name(name: &str) -> Result<(), Usage> {
+    path_in(Path::new(""), name).map(drop)
+}
+
 /// Saves a profile in place of a former one of this name, and gives the file's path.
 ///
 /// Whoever reads at the same time, or after a crash, finds the former or the new one whole.

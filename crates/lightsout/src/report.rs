@@ -89,25 +89,25 @@ asked        {} by {}",
         ));
         let people = [
             ("ended", system.ended),
-            ("nothing found", system.nothing_found),
+            ("with nothing to end", system.nothing_found),
             ("waiting", system.waiting),
-            ("unreachable, retrying", system.unreachable),
-            ("end by a known time", system.ends_by),
-            ("delivered, not verified", system.delivered_not_verified),
-            ("sessions unknown", system.unknown_sessions),
-            ("no name there", system.no_subject),
-            ("gave up", system.gave_up),
+            ("waiting for the system to answer", system.unreachable),
+            ("over by a known time", system.ends_by),
+            ("delivered and not verified", system.delivered_not_verified),
+            ("with unknown sessions", system.unknown_sessions),
+            ("without a name there", system.no_subject),
+            ("given up", system.gave_up),
         ];
         let people: Vec<String> =
-            people.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{word} {}", count(*n))).collect();
+            people.iter().filter(|(_, n)| *n > 0).map(|(word, n)| format!("{} {word}", count(*n))).collect();
         if !people.is_empty() {
             text.push_str(&format!("; people: {}", people.join(", ")));
         }
         if system.resurrected > 0 {
-            text.push_str(&format!("; came back and ended again {}", count(system.resurrected)));
+            text.push_str(&format!("; ended again after coming back: {}", count(system.resurrected)));
         }
         if system.ended_again > 0 {
-            text.push_str(&format!("; new within the quiet time and ended {}", count(system.ended_again)));
+            text.push_str(&format!("; new within the quiet time and ended: {}", count(system.ended_again)));
         }
     }
     for skip in &termination.skipped {

@@ -13,6 +13,9 @@ use crate::report::counted;
 
 /// Runs the service.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  lightsout serve --check-config\n  lightsout serve --config /etc/lightsout.toml"
+)]
 pub(crate) struct Serve {
     #[command(flatten)]
     file: crate::ConfigFile,

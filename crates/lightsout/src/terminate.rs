@@ -81,8 +81,8 @@ struct UsersTerminate {
     /// Reads ids or logins from a file, `-` for standard input; may be repeated.
     #[arg(long = "from-file", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How the files are written, where their names do not say it.
-    #[arg(long, requires = "files")]
+    /// How the files are written, where their names do not say it: lines (an id or login each), csv or jsonl.
+    #[arg(long, requires = "files", hide_possible_values = true)]
     format: Option<Format>,
     /// The column of a CSV file, or the key of JSON lines, that holds the id or login.
     #[arg(long, requires = "files", value_name = "NAME")]
@@ -253,12 +253,12 @@ impl How {
             Error::NotFound(_) if !self.skip_unknown => {
                 "nothing was ended; --skip-unknown leaves out who is not known"
             }
-            Error::NotAllowed(_) if !self.skip_not_permitted => {
+            Error::NotAllowed(api) if !self.skip_not_permitted && api.missing().is_none() => {
                 "nothing was ended; --skip-not-permitted leaves out whom you may not end"
             }
             _ => return error.into(),
         };
-        anyhow::Error::from(error).context(Hint(hint))
+        anyhow::Error::from(error).context(Hint(hint.to_owned()))
     }
 
     async fn send(&self, client: &Client, request: &CreateTermination) -> anyhow::Result<ExitCode> {
@@ -271,13 +271,15 @@ impl How {
                 Err(error) if of == 1 => return Err(self.refused(error)),
                 Err(error) => {
                     let entries = request.user_ids.len() + request.logins.len() + request.group_ids.len();
-                    eprintln!("not accepted part {number} of {of}, {entries} entries: {error}");
+                    let error = error.into();
+                    let why = exit::words_of(&error);
+                    eprintln!("not accepted part {number} of {of}, {entries} entries: {why}");
                     failure = Some(error);
                 }
             }
         }
         match failure {
-            Some(error) if accepted.is_empty() => return Err(error.into()),
+            Some(error) if accepted.is_empty() => return Err(error),
             Some(_) => {
                 eprintln!("to end those, too, run the command again: who is ended twice only signs in again");
             }

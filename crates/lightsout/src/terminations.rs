@@ -30,6 +30,7 @@ enum Command {
         server: Server,
     },
     /// Shows one termination; its exit code says whether every end is verified.
+    #[command(after_help = "Example:\n  lightsout terminations show t_1f")]
     Show {
         /// The termination's id.
         id: String,
@@ -48,6 +49,7 @@ enum Command {
         server: Server,
     },
     /// Follows one until it is finished.
+    #[command(after_help = "Example:\n  lightsout terminations follow t_1f --json")]
     Follow {
         /// The termination's id.
         id: String,
@@ -55,6 +57,7 @@ enum Command {
         server: Server,
     },
     /// Tries again what was given up.
+    #[command(after_help = "Example:\n  lightsout terminations retry t_1f")]
     Retry {
         /// The termination's id.
         id: String,
@@ -67,7 +70,7 @@ impl Terminations {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::List { limit, server } => {
-                let mut terminations = server.client()?.all_terminations();
+                let mut terminations = server.client_of_service()?.all_terminations();
                 let mut left = limit.unwrap_or(usize::MAX);
                 while left > 0
                     && let Some(termination) = terminations.next().await?
@@ -78,7 +81,7 @@ impl Terminations {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Show { id, server } => {
-                let client = server.client()?;
+                let client = server.client_of_service()?;
                 let termination = client.termination(&id).await?;
                 server.print(&termination, show);
                 if !server.json {
@@ -87,7 +90,7 @@ impl Terminations {
                 Ok(verdict(&termination))
             }
             Command::Outcomes { id, open, server } => {
-                let mut outcomes = server.client()?.all_outcomes(&id);
+                let mut outcomes = server.client_of_service()?.all_outcomes(&id);
                 while let Some(outcome) = outcomes.next().await? {
                     if !open || !is_verified(&outcome) {
                         server.print(&outcome, outcome_line);
@@ -96,12 +99,12 @@ impl Terminations {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Follow { id, server } => {
-                let client = server.client()?;
+                let client = server.client_of_service()?;
                 let termination = client.termination(&id).await?;
                 follow(&client, &[termination], server.json).await
             }
             Command::Retry { id, server } => {
-                let termination = server.client()?.retry_termination(&id).await?;
+                let termination = server.client_of_service()?.retry_termination(&id).await?;
                 if server.json {
                     say!("{}", json!(termination));
                 } else {

@@ -11,20 +11,21 @@ use regex::Regex;
 use tempfile::TempDir;
 
 /// A command that takes longer than this hangs.
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// What differs from run to run, and what stands in its place.
-const REDACTIONS: [(&str, &str); 12] = [
+const REDACTIONS: [(&str, &str); 13] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
-    (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+    (r"127\.0\.0\.1:\d{5}", "127.0.0.1:PORT"),
     (r"\bt_[0-9a-f]+", "t_ID"),
     (r"\b[0-9a-f]{64}\b", "HASH"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID"),
-    (r"\[request [0-9a-zA-Z.]+\]", "[request REQUEST_ID]"),
+    (r"\brequest [0-9a-zA-Z.]+\]", "request REQUEST_ID]"),
     (r"\b(client_secret  |access_token  )\S+", "${1}SECRET"),
     (r"\b[0-9a-f]{32}\b", "EVENT_ID"),
     (r"\b\d+:HASH", "POSITION:HASH"),
     (r#""position":\d+"#, r#""position":POSITION"#),
+    (r#""id":"[0-9A-Za-z_-]{43}""#, r#""id":"SESSION_ID""#),
     (r"\b\d{9,}\b", "ID"),
     (r"\b(\d+ ms|\d+\.\d s)\b", "DURATION"),
 ];
@@ -150,7 +151,7 @@ impl Shell {
         let _ = stdin.write_all(text.as_bytes());
         drop(stdin);
         let output = finished(child, typed);
-        self.keep(&format!("printf {:?} | lightsout {typed}", text), output)
+        self.keep(&format!("printf {text:?} | lightsout {typed}"), output)
     }
 
     /// Starts a command of which the test reads the lines as they come.
@@ -217,7 +218,7 @@ impl Shell {
             }
         }
         let program = if typed.contains("| lightsout") { "" } else { "lightsout " };
-        self.transcript.push_str(&format!("$ {program}{typed}\n"));
+        self.transcript.push_str(&format!("$ {}\n", format!("{program}{typed}").trim_end()));
         for (stream, text) in [("stdout", &stdout), ("stderr", &stderr)] {
             if !text.is_empty() {
                 self.transcript.push_str(&format!("{stream}:\n{text}"));

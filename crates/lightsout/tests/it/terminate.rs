@@ -1,6 +1,6 @@
 //! `lightsout users terminate-sessions`: whom, and how.
 
-use lightsout_server::ops::import;
+use lightsout_server::ops::{admin, import};
 use lightsout_testkit::Service;
 
 use crate::shell::Shell;
@@ -56,6 +56,28 @@ async fn who_is_unknown_refuses_all_or_is_left_out() {
     shell.run(&format!("users terminate-sessions {some} --skip-unknown --follow"));
     shell.run(&format!("users terminate-sessions {some} --skip-unknown --json"));
     shell.run("users terminate-sessions --login who@acme.example --skip-unknown");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_be_ended_refuses_all_or_is_left_out() {
+    let service = Service::start().await;
+    let people = "login,name,role\ncoa@acme.example,Coa,coadmin\n";
+    import::import(service.app(), &service.enterprise_id, people.as_bytes()).await.expect("imported");
+    let app = service.app();
+    let coadmin = admin::create_token(app, "coa@acme.example", &[], 60_000).await.expect("a token");
+    let weak = admin::create_token(app, "ada@acme.example", &["manage_groups".to_owned()], 60_000).await;
+    let mut shell = Shell::of(&service);
+    shell.set("LIGHTSOUT_TOKEN", &coadmin);
+    let both = "users terminate-sessions --login ann@acme.example --login ada@acme.example";
+    shell.note("by a coadmin");
+    shell.run(both);
+    shell.run(&format!("{both} --dry-run"));
+    shell.run(&format!("{both} --skip-not-permitted"));
+    shell.run(&format!("{both} --skip-not-permitted --json"));
+    shell.set("LIGHTSOUT_TOKEN", &weak.expect("a token"));
+    shell.note("by an admin whose token has the scope manage_groups only");
+    shell.run(both);
     insta::assert_snapshot!(shell.transcript());
 }
 
