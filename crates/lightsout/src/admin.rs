@@ -236,7 +236,7 @@ fn imported(report: &import::Report) -> (Value, String) {
         report.memberships_created
     );
     for (line, why) in &report.rejected {
-        text.push_str(&format!("\nline {line} left out: {why}"));
+        text.push_str(&format!("\nleft out     line {line}: {why}"));
     }
     (facts, text)
 }

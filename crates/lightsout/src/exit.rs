@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use lightsout_client::{ApiError, Error, Missing};
+use lightsout_server::ops;
 
 /// Shown below the help.
 pub(crate) const HELP: &str = "\
@@ -74,6 +75,7 @@ fn answered_words(error: &Error, api: &ApiError) -> String {
     ids.dedup();
     ids.retain(|id| !id.is_empty());
     let request = if ids.is_empty() { String::new() } else { format!(", request {}", ids.join(".")) };
+    let message = message.trim_end_matches('.');
     let colon = if message.is_empty() { "" } else { ": " };
     format!("{kind}{colon}{message} [{} {}{request}]", api.status, api.code)
 }
@@ -110,7 +112,11 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.is::<Usage>() {
         return USAGE.into();
     }
-    let missing = matches!(error.downcast_ref(), Some(lightsout_server::ops::Error::NotFound(_)));
+    let on_this_machine = error.downcast_ref();
+    if matches!(on_this_machine, Some(ops::Error::Invalid { .. })) {
+        return USAGE.into();
+    }
+    let missing = matches!(on_this_machine, Some(ops::Error::NotFound(_)));
     if missing || error.is::<Unknown>() || error.is::<crate::name::NotThere>() {
         return NOT_FOUND.into();
     }

@@ -148,7 +148,10 @@ fn ask(question: &str) -> anyhow::Result<SecretString> {
         line
     };
     match secret.trim() {
-        "" => Err(Usage("no secret was given".to_owned()).into()),
+        "" => {
+            Err(Usage("no secret was given; type it when asked, or pipe it to standard input".to_owned())
+                .into())
+        }
         secret => Ok(secret.to_owned().into()),
     }
 }

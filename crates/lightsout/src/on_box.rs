@@ -42,7 +42,7 @@ pub(crate) async fn end_users(how: &How, client: &Client, targets: Targets) -> a
     for name in &unknown {
         eprintln!("left out     {name}: not known at Box");
     }
-    ensure!(count > 0, Unknown("none of them is known at Box".to_owned()));
+    ensure!(count > 0, Unknown("none of them is known at Box, so nothing was ended".to_owned()));
     confirm(count, &[], how.yes)?;
     let manager = SessionTerminationManager::new(client.clone());
     let body = PostUsersTerminateSessionsRequest { user_ids: Some(ids), user_logins: Some(logins) };

@@ -23,6 +23,9 @@ use crate::targets::{self, Format, Target, Targets};
 /// The most entries that a service takes in one request; longer lists are split.
 const PART: Parts = Parts { size: 10_000, at_once: 2 };
 
+/// The code of a refusal that is about somebody, and not about the caller's token.
+const NOT_PERMITTED: &str = "access_denied_insufficient_permissions";
+
 const USERS_HELP: &str = "\
 Examples:
   lightsout users terminate-sessions --login ann@acme.example --reason 'laptop stolen' --follow
@@ -253,7 +256,8 @@ impl How {
             Error::NotFound(_) if !self.skip_unknown => {
                 "nothing was ended; --skip-unknown leaves out who is not known"
             }
-            Error::NotAllowed(api) if !self.skip_not_permitted && api.missing().is_none() => {
+            // A missing scope or role refuses whatever is skipped.
+            Error::NotAllowed(api) if !self.skip_not_permitted && api.code == NOT_PERMITTED => {
                 "nothing was ended; --skip-not-permitted leaves out whom you may not end"
             }
             _ => return error.into(),

@@ -29,13 +29,13 @@ async fn rejected_lines_are_told_by_number() {
     let service = Service::start().await;
     let mut shell = Shell::of(&service);
     shell.write("people.txt", "ann@acme.example\nBob Ray\nbob@acme.example\nx y@acme.example\n");
-    shell.run("users terminate-sessions --from-file people.txt");
-    shell.run("users terminate-sessions --from-file people.txt --skip-unknown");
+    shell.run_accepted("users terminate-sessions --from-file people.txt");
+    shell.run_accepted("users terminate-sessions --from-file people.txt --skip-unknown");
     shell.write("one.txt", "ann@acme.example\nBob Ray\n");
-    shell.run("users terminate-sessions --from-file one.txt");
+    shell.run_accepted("users terminate-sessions --from-file one.txt");
     shell.run("users terminate-sessions --from-file one.txt --skip-unknown --follow --json");
     shell.write("none.txt", "Bob Ray\n");
-    shell.run("users terminate-sessions --from-file none.txt --skip-unknown");
+    shell.run_accepted("users terminate-sessions --from-file none.txt --skip-unknown");
     insta::assert_snapshot!(shell.transcript());
 }
 

@@ -43,8 +43,8 @@ async fn ending_by_id_and_by_name() {
     service.sign_in("bob@acme.example", 2).await;
     let mut shell = Shell::of(&service);
     shell.run("groups terminate-sessions --name Finance --reason 'contract ended' --follow");
-    shell.run(&format!("groups terminate-sessions --id {}", service.group_id));
-    shell.run("groups terminate-sessions --id 404");
-    shell.run("groups terminate-sessions");
+    shell.run_accepted(&format!("groups terminate-sessions --id {}", service.group_id));
+    shell.run_accepted("groups terminate-sessions --id 404");
+    shell.run_accepted("groups terminate-sessions");
     insta::assert_snapshot!(shell.transcript());
 }

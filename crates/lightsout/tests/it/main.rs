@@ -3,6 +3,7 @@
 //! A snapshot shows commands as they are typed, and all that they answer; what differs from run to
 //! run stands there in capitals. Together the snapshots are a manual of what users see.
 
+mod admin;
 mod events;
 mod exit_codes;
 mod files;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use lightsout_testkit::{Scripted, Service};
 use regex::Regex;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A command that takes longer than this hangs.
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// What differs from run to run, and what stands in its place.
-const REDACTIONS: [(&str, &str); 13] = [
+const REDACTIONS: [(&str, &str); 14] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"127\.0\.0\.1:\d{5}", "127.0.0.1:PORT"),
     (r"\bt_[0-9a-f]+", "t_ID"),
@@ -24,6 +25,7 @@ const REDACTIONS: [(&str, &str); 13] = [
     (r"\b(client_secret  |access_token  )\S+", "${1}SECRET"),
     (r"\b[0-9a-f]{32}\b", "EVENT_ID"),
     (r"\b\d+:HASH", "POSITION:HASH"),
+    (r"go on: lightsout events follow --from \d+", "go on: lightsout events follow --from POSITION"),
     (r#""position":\d+"#, r#""position":POSITION"#),
     (r#""id":"[0-9A-Za-z_-]{43}""#, r#""id":"SESSION_ID""#),
     (r"\b\d{9,}\b", "ID"),
@@ -132,6 +134,16 @@ impl Shell {
         self.keep(typed, output)
     }
 
+    /// Runs a command that does not wait until what it asked for is done. How far the service is by
+    /// then is chance: it is shown as just begun.
+    pub(crate) fn run_accepted(&mut self, typed: &str) -> Answer {
+        let child = self.start(typed, Stdio::null());
+        let mut output = finished(child, typed);
+        let text = String::from_utf8(output.stdout).expect("the output is text");
+        output.stdout = text.lines().map(just_begun).collect::<String>().into_bytes();
+        self.keep(typed, output)
+    }
+
     /// Runs a command that lists in the order of ids, which are random; keeps its lines by their texts.
     pub(crate) fn run_sorted(&mut self, typed: &str) {
         let child = self.start(typed, Stdio::null());
@@ -213,7 +225,7 @@ impl Shell {
         }
         if typed.contains(" --json") {
             for line in stdout.lines() {
-                let value = serde_json::from_str::<serde_json::Value>(line);
+                let value = serde_json::from_str::<Value>(line);
                 assert!(value.is_ok_and(|value| value.is_object()), "not an object of JSON: {line}");
             }
         }
@@ -257,6 +269,22 @@ impl Running {
     pub(crate) fn interrupt(&self) {
         let killed = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         assert!(killed.expect("kill is there").success());
+    }
+}
+
+/// A line about a termination, or nothing, as it is when the service has not begun.
+fn just_begun(line: &str) -> String {
+    if let Ok(Value::Object(mut termination)) = serde_json::from_str(line) {
+        termination.retain(|field, _| field != "finished_at" && field != "chain_head");
+        termination.insert("state".to_owned(), "running".into());
+        termination.insert("systems".to_owned(), "PROGRESS".into());
+        return format!("{}\n", Value::Object(termination));
+    }
+    match line.split_once("  ").map_or(line, |(label, _)| label) {
+        "system" => "system       PROGRESS\n".to_owned(),
+        "finished" | "next" => String::new(),
+        _ if line.starts_with("log head") => String::new(),
+        _ => format!("{}\n", line.replace("done: every end is verified", "running")),
     }
 }
 

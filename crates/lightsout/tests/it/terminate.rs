@@ -10,9 +10,10 @@ async fn ending_by_login_and_by_id() {
     let service = Service::start().await;
     service.sign_in(&service.login, 3).await;
     let mut shell = Shell::of(&service);
-    shell.run("users terminate-sessions --login ann@acme.example --reason 'laptop stolen'");
-    shell.run(&format!("users terminate-sessions --id {} --login bob@acme.example", service.user_id));
-    shell.run("users terminate-sessions --login cyd@acme.example --reason left --json");
+    shell.run_accepted("users terminate-sessions --login ann@acme.example --reason 'laptop stolen'");
+    shell
+        .run_accepted(&format!("users terminate-sessions --id {} --login bob@acme.example", service.user_id));
+    shell.run_accepted("users terminate-sessions --login cyd@acme.example --reason left --json");
     insta::assert_snapshot!(shell.transcript());
 }
 
@@ -51,11 +52,11 @@ async fn who_is_unknown_refuses_all_or_is_left_out() {
     let service = Service::start().await;
     let mut shell = Shell::of(&service);
     let some = "--login ann@acme.example --login who@acme.example --id 404";
-    shell.run(&format!("users terminate-sessions {some}"));
-    shell.run(&format!("users terminate-sessions {some} --skip-unknown"));
+    shell.run_accepted(&format!("users terminate-sessions {some}"));
+    shell.run_accepted(&format!("users terminate-sessions {some} --skip-unknown"));
     shell.run(&format!("users terminate-sessions {some} --skip-unknown --follow"));
-    shell.run(&format!("users terminate-sessions {some} --skip-unknown --json"));
-    shell.run("users terminate-sessions --login who@acme.example --skip-unknown");
+    shell.run_accepted(&format!("users terminate-sessions {some} --skip-unknown --json"));
+    shell.run_accepted("users terminate-sessions --login who@acme.example --skip-unknown");
     insta::assert_snapshot!(shell.transcript());
 }
 
@@ -71,10 +72,10 @@ async fn who_may_not_be_ended_refuses_all_or_is_left_out() {
     shell.set("LIGHTSOUT_TOKEN", &coadmin);
     let both = "users terminate-sessions --login ann@acme.example --login ada@acme.example";
     shell.note("by a coadmin");
-    shell.run(both);
+    shell.run_accepted(both);
     shell.run(&format!("{both} --dry-run"));
-    shell.run(&format!("{both} --skip-not-permitted"));
-    shell.run(&format!("{both} --skip-not-permitted --json"));
+    shell.run_accepted(&format!("{both} --skip-not-permitted"));
+    shell.run_accepted(&format!("{both} --skip-not-permitted --json"));
     shell.set("LIGHTSOUT_TOKEN", &weak.expect("a token"));
     shell.note("by an admin whose token has the scope manage_groups only");
     shell.run(both);
@@ -84,10 +85,10 @@ async fn who_may_not_be_ended_refuses_all_or_is_left_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_wrong_usage() {
     let mut shell = Shell::new();
-    shell.run("users terminate-sessions");
-    shell.run("users terminate-sessions --login");
-    shell.run("users terminate-sessions --login ann@acme.example");
-    shell.run("users terminate-sessions --column login --login ann@acme.example");
+    shell.run_accepted("users terminate-sessions");
+    shell.run_accepted("users terminate-sessions --login");
+    shell.run_accepted("users terminate-sessions --login ann@acme.example");
+    shell.run_accepted("users terminate-sessions --column login --login ann@acme.example");
     insta::assert_snapshot!(shell.transcript());
 }
 
@@ -100,9 +101,9 @@ async fn more_than_ten_people_are_asked_about() {
     let mut shell = Shell::of(&service);
     let logins: Vec<String> = (1..=11).map(|n| format!("p{n}@acme.example")).collect();
     shell.write("crowd.txt", &logins.join("\n"));
-    shell.run("users terminate-sessions --from-file crowd.txt");
-    shell.run("groups terminate-sessions --name Crowd");
-    shell.run("groups terminate-sessions --name Crowd --yes");
-    shell.run("users terminate-sessions --from-file crowd.txt --yes");
+    shell.run_accepted("users terminate-sessions --from-file crowd.txt");
+    shell.run_accepted("groups terminate-sessions --name Crowd");
+    shell.run_accepted("groups terminate-sessions --name Crowd --yes");
+    shell.run_accepted("users terminate-sessions --from-file crowd.txt --yes");
     insta::assert_snapshot!(shell.transcript());
 }
