@@ -23,9 +23,12 @@ Examples:
   lightsout login --profile box --url https://api.box.com --jwt box-config.json
   pass show box/token | lightsout login --profile box --url https://api.box.com";
 
+/// What `--profile` is at other commands, is not there yet.
+const KEPT_AS: &str = "The name to keep it under: in place of a profile that has it [default: default]";
+
 /// Makes a profile: where to go and as whom. It is tried before it is kept.
 #[derive(Args)]
-#[command(after_help = LOGIN_HELP)]
+#[command(after_help = LOGIN_HELP, mut_arg("profile", |arg| arg.help(KEPT_AS)))]
 pub(crate) struct Login {
     #[command(flatten)]
     server: Server,

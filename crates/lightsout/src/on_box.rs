@@ -18,7 +18,7 @@ use crate::exit::{self, Unknown, Usage};
 use crate::output::say;
 use crate::report::{counted, people};
 use crate::targets::Targets;
-use crate::terminate::How;
+use crate::terminate::{AGAIN, How};
 
 /// How long Box's admin events are watched.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -153,14 +153,18 @@ fn accepted<R>(how: &How, parts: Vec<Part<R, SessionTerminationMessage>>) -> any
             Err(error) => {
                 let error = error.into();
                 eprintln!("not accepted part {number} of {of}: {}", exit::words_of(&error));
-                failure = Some(error);
+                // The first one says why; those after it may only say that they were not sent.
+                failure.get_or_insert(error);
             }
         }
     }
     match failure {
         None => Ok(ExitCode::SUCCESS),
         Some(error) if taken == 0 => Err(error),
-        Some(_) => Ok(exit::PARTLY_FAILED.into()),
+        Some(_) => {
+            eprintln!("{AGAIN}");
+            Ok(exit::PARTLY_FAILED.into())
+        }
     }
 }
 

@@ -23,6 +23,10 @@ use crate::targets::{self, Format, Target, Targets};
 /// The most entries that a service takes in one request; longer lists are split.
 const PART: Parts = Parts { size: 10_000, at_once: 2 };
 
+/// What to do where only some parts were accepted.
+pub(crate) const AGAIN: &str =
+    "next         run the command again to end those, too: who is ended twice only signs in again";
+
 /// The code of a refusal that is about somebody, and not about the caller's token.
 const NOT_PERMITTED: &str = "access_denied_insufficient_permissions";
 
@@ -278,15 +282,14 @@ impl How {
                     let error = error.into();
                     let why = exit::words_of(&error);
                     eprintln!("not accepted part {number} of {of}, {entries} entries: {why}");
-                    failure = Some(error);
+                    // The first one says why; those after it may only say that they were not sent.
+                    failure.get_or_insert(error);
                 }
             }
         }
         match failure {
             Some(error) if accepted.is_empty() => return Err(error),
-            Some(_) => {
-                eprintln!("to end those, too, run the command again: who is ended twice only signs in again");
-            }
+            Some(_) => eprintln!("{AGAIN}"),
             None => {}
         }
         let code = if accepted.len() < of { exit::PARTLY_FAILED.into() } else { ExitCode::SUCCESS };

@@ -81,6 +81,33 @@ async fn what_box_lacks_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_is_sent_in_parts_and_says_which_were_not_accepted() {
+    let refused = box_error(400, "bad_request", "Invalid login");
+    let server = server([Answer::accepted(), refused.clone()]).await;
+    let mut shell = Shell::of_scripted(&server);
+    let many: String = (1..=1_001).map(|n| format!("{n}\n")).collect();
+    std::fs::write(shell.path("many.txt"), many).expect("written");
+    let answer = shell.run("users terminate-sessions --wire box --from-file many.txt --yes");
+    assert_eq!((answer.code, server.calls().len()), (5, 2));
+    // Which of the two arrives first is chance.
+    let transcript =
+        shell.transcript().replace("part 1 of 2", "part N of 2").replace("part 2 of 2", "part N of 2");
+    insta::assert_snapshot!(transcript);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_that_fails_as_a_whole_says_why_and_not_only_that_it_was_not_sent() {
+    let server = server([Answer::empty(401)]).await;
+    let mut shell = Shell::of_scripted(&server);
+    let many: String = (1..=9_000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(shell.path("many.txt"), many).expect("written");
+    let answer = shell.run("users terminate-sessions --wire box --from-file many.txt --yes");
+    let last = answer.stderr.lines().last().expect("an error");
+    assert!(answer.code == 3 && last.starts_with("error: not authenticated"), "{}", answer.stderr);
+    assert!(answer.stderr.contains("not sent"), "{}", answer.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_unknown_is_looked_up_where_that_is_asked() {
     let (known, unknown) = (page([user()]), page([]));
     let server =
