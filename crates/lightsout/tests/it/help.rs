@@ -29,7 +29,7 @@ fn below(help: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_command_ends_its_help_with_examples_that_parse() {
+fn every_command_ends_its_help_with_examples_of_itself() {
     let mut shell = Shell::new();
     let (leaves, branches) = commands(&mut shell);
     assert!(leaves.len() > 20 && branches.len() > 5, "{leaves:?} {branches:?}");
@@ -46,6 +46,10 @@ fn every_command_ends_its_help_with_examples_that_parse() {
             examples.iter().all(|line| line.contains(&format!("lightsout {command}"))),
             "{command}: {help}"
         );
+        let flags = examples.iter().flat_map(|line| line.split(' ')).filter(|word| word.starts_with("--"));
+        for flag in flags {
+            assert!(help.contains(&format!("      {flag} ")), "{command} has no {flag}");
+        }
     }
 }
 
