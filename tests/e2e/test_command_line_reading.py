@@ -78,7 +78,7 @@ def test_users_are_listed_and_shown(tenant: Tenant) -> None:
     assert [m["group"]["name"] for m in whole["memberships"]] == ["Sales"]
     # A person's token has no right to the registry's sessions; the rest is shown all the same.
     by_admin = command("users", "show", ann, tenant=tenant)
-    assert by_admin.returncode == 0 and "Sales, as member\nsessions     unknown: not yours" in by_admin.stdout, by_admin.stdout
+    assert by_admin.returncode == 0 and "Sales, as member\nsessions     unknown: only an app" in by_admin.stdout, by_admin.stdout
     assert json.loads(command("users", "show", ann, "--json", tenant=tenant).stdout)["sessions"] is None
     for unknown in ("ghost@example.com", "404404"):
         refused = command("users", "show", unknown, tenant=tenant)

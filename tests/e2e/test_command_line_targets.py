@@ -53,7 +53,7 @@ def test_people_come_from_standard_input_beside_flags_each_once(kind: str, tenan
     given = {"lines": f"{ann}\n{bob}\n", "csv": f"login\n{ann}\n{bob}\n", "jsonl": f'"{ann}"\n{{"email":"{bob}"}}\n'}
     done = command(*END, "--from-file", "-", "--format", kind, "--login", ann.upper(), "--id", people[cyd], "--follow",
                    tenant=tenant, feed=given[kind])
-    assert done.returncode == 0 and "repeated     1 line(s), taken once" in done.stderr, done.stderr
+    assert done.returncode == 0 and "repeated     1 name, taken once" in done.stderr, done.stderr
     assert ended(tenant) == {ann, bob, cyd}
 
 
@@ -73,7 +73,7 @@ def test_line_that_names_nobody_is_named_by_number_and_nothing_is_ended(name: st
     file.write_text(text.format(ann=ann, bob=bob))
     refused = command(*END, "--from-file", file, tenant=tenant)
     *lines, error = refused.stderr.splitlines()
-    assert refused.returncode == 2 and f"{len(rejected)} line(s) name nobody, so nothing was ended" in error, refused.stderr
+    assert refused.returncode == 2 and f"{len(rejected)} lines name nobody, so nothing was ended" in error, refused.stderr
     assert len(lines) == len(rejected)
     for line, (number, why) in zip(lines, rejected.items()):
         assert line.startswith(f"left out     {file}, line {number}: ") and why in line, line
