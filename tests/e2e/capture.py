@@ -6,6 +6,7 @@ import json
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from harness import ACCEPTED
@@ -39,6 +40,8 @@ class Answer:
     status: int
     body: object = None
     retry_after_s: int | None = None
+    # Nothing at all is answered, or a stream begins that stays silent.
+    silent: Literal["answer", "stream"] | None = None
 
 
 class Capture:
@@ -53,6 +56,7 @@ class Capture:
             "POST /2.0/users/terminate_sessions": accepted,
             "POST /2.0/groups/terminate_sessions": accepted,
         }
+        self.closing = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -63,6 +67,7 @@ class Capture:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -85,9 +90,18 @@ def handler(capture: Capture) -> type[BaseHTTPRequestHandler]:
             capture.requests.append(Request(self.command, url.path, url.query, headers, body))
             missing = Answer(404, {"status": 404, "code": "not_found", "message": "Not Found"})
             answer = capture.answers.get(f"{self.command} {url.path}", missing)
+            if answer.silent == "answer":
+                self.close_connection = True
+                capture.closing.wait()
+                return
             text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
             self.send_response(answer.status)
             self.send_header("Content-Type", "application/json")
+            if answer.silent == "stream":
+                self.close_connection = True
+                self.end_headers()
+                capture.closing.wait()
+                return
             self.send_header("Content-Length", str(len(text.encode())))
             if answer.retry_after_s is not None:
                 self.send_header("Retry-After", str(answer.retry_after_s))

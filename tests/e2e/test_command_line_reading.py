@@ -10,16 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from capture import Answer, Capture
 from harness import BINARY, RedisServer, Tenant, command, environment, eventually, login
 
 AWAY = "waiting      the server does not answer; following goes on when it does"
 BACK = "waiting      the server is back"
 
+COUNTED = ["ended", "nothing_found", "waiting", "unreachable", "ends_by", "delivered_not_verified", "unknown_sessions",
+           "no_subject", "gave_up", "sessions_ended", "resurrected", "ended_again"]
+TERMINATION = {
+    "id": "t_1",
+    "state": "running",
+    "people": 1,
+    "created_at": "2026-01-02T03:04:05Z",
+    "cutoff": "2026-01-02T03:04:05Z",
+    "asked_by": {"type": "user", "id": "9", "login": "admin@acme.example"},
+    "systems": [{"system": "registry"} | {counted: 0 for counted in COUNTED}],
+}
+
 
 class Running:
     """A command under way, and what it has said so far."""
 
-    def __init__(self, folder: Path, *arguments: str, tenant: Tenant) -> None:
+    def __init__(self, folder: Path, *arguments: str, tenant: Tenant | None = None) -> None:
         self.stdout, self.stderr = folder / "stdout", folder / "stderr"
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
             self.process = subprocess.Popen(
@@ -43,7 +56,7 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str, tenant: Tenant):
+def running(folder: Path, *arguments: str, tenant: Tenant | None = None):
     under_way = Running(folder, *arguments, tenant=tenant)
     try:
         yield under_way
@@ -216,6 +229,39 @@ def test_follower_outlives_a_restart_of_the_service(flags: list[str], make_servi
     else:
         assert "done: every end is verified" in "\n".join(lines)
         assert (said.count(AWAY), said.count(BACK)) == (1, 1) and said.endswith("  final        1/1 people\n"), said
+
+
+@pytest.mark.parametrize("silent", ["stream", "look-up", "opening"])
+def test_interrupt_is_heard_while_the_server_says_nothing(silent: str, tmp_path: Path) -> None:
+    with Capture() as server:
+        server.answers["POST /v1/terminations"] = Answer(202, TERMINATION)
+        look_up = "GET /v1/terminations/t_1"
+        server.answers[look_up] = Answer(200, TERMINATION, silent="answer" if silent == "look-up" else None)
+        server.answers[f"{look_up}/events"] = Answer(200, silent="answer" if silent == "opening" else "stream")
+        arguments = ["users", "terminate-sessions", "--id", "12", "--follow", "--url", server.url, "--token", "t"]
+        with running(tmp_path, *arguments) as follower:
+            follower.says("accepted     t_1, 1 person")
+            for path in ["/v1/terminations/t_1", "/v1/terminations/t_1/events"]:
+                eventually(30, lambda: any(request.path == path for request in server.requests))
+            follower.process.send_signal(signal.SIGINT)
+            assert follower.ends(deadline_s=10) == 130
+            assert "lightsout terminations follow t_1" in follower.stderr.read_text()
+
+
+def test_stream_that_begins_late_is_waited_for(tmp_path: Path) -> None:
+    with Capture() as server:
+        server.answers["POST /v1/terminations"] = Answer(202, TERMINATION)
+        server.answers["GET /v1/terminations/t_1"] = Answer(200, TERMINATION)
+        server.answers["GET /v1/terminations/t_1/events"] = Answer(200, silent="answer")
+        arguments = ["users", "terminate-sessions", "--id", "12", "--follow", "--url", server.url, "--token", "t"]
+
+        def asked(path: str) -> int:
+            return sum(request.path == path for request in server.requests)
+
+        with running(tmp_path, *arguments):
+            # The follower looks at the termination now and then; that must not begin the stream anew.
+            eventually(30, lambda: asked("/v1/terminations/t_1") >= 3)
+            assert asked("/v1/terminations/t_1/events") == 1
 
 
 def test_completions_and_manual_pages_are_written(tmp_path: Path) -> None:

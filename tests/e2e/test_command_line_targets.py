@@ -73,7 +73,7 @@ def test_line_that_names_nobody_is_named_by_number_and_nothing_is_ended(name: st
     file.write_text(text.format(ann=ann, bob=bob))
     refused = command(*END, "--from-file", file, tenant=tenant)
     *lines, error = refused.stderr.splitlines()
-    assert refused.returncode == 2 and f"{len(rejected)} lines name nobody, so nothing was ended" in error, refused.stderr
+    assert refused.returncode == 2 and "2 lines name nobody, so nothing was ended" in error, refused.stderr
     assert len(lines) == len(rejected)
     for line, (number, why) in zip(lines, rejected.items()):
         assert line.startswith(f"left out     {file}, line {number}: ") and why in line, line
@@ -110,11 +110,26 @@ def test_unknown_people_of_a_list_are_left_out_only_where_that_is_asked_for(tena
     refused = command(*END, "--from-file", "-", tenant=tenant, feed=people)
     assert refused.returncode == 4 and tenant.termination_ids() == [], refused.stderr
     assert "ghost@example.com" in refused.stderr and "404404" in refused.stderr
+    assert "nothing was ended; --skip-unknown leaves out who is not known" in refused.stderr
     done = command(*END, "--from-file", "-", "--skip-unknown", "--follow", tenant=tenant, feed=people)
     assert done.returncode == 5 and "done: every end is verified, 2 left out" in done.stdout, done.stdout + done.stderr
     for name in ["login ghost@example.com", "user_id 404404"]:
         assert f"left out     {name}: not known here" in done.stdout, done.stdout
     assert ended(tenant) == {ann}
+    # The code is the same for who does not wait.
+    accepted = command(*END, "--from-file", "-", "--skip-unknown", tenant=tenant, feed=people)
+    assert accepted.returncode == 5 and "2 left out" in accepted.stdout, accepted.stdout + accepted.stderr
+
+
+def test_each_of_a_long_list_who_is_left_out_is_listed(tenant: Tenant) -> None:
+    ann, bob = login("ann"), login("bob")
+    tenant.people([ann, bob])
+    ghosts = [f"ghost{n}@{tenant.enterprise_id}.example" for n in range(9_999)]
+    people = "\n".join([ann, *ghosts, bob])
+    done = command(*END, "--from-file", "-", "--skip-unknown", "--yes", tenant=tenant, feed=people)
+    assert done.returncode == 5 and len(tenant.termination_ids()) == 2, done.stdout + done.stderr
+    missing = [ghost for ghost in ghosts if f"login {ghost}: not known here" not in done.stdout + done.stderr]
+    assert not missing, f"{len(missing)} are not listed, first {missing[0]}:\n{done.stdout[:2_000]}"
 
 
 def test_people_whom_one_may_not_end_are_left_out_only_where_that_is_asked_for(tenant: Tenant) -> None:
