@@ -12,7 +12,7 @@ use lightsout_server::server;
 use serde_json::{Value, json};
 
 use crate::connect::Server;
-use crate::exit::Usage;
+use crate::exit::{Usage, words_of};
 use crate::output::say;
 use crate::profile::Wire;
 use crate::report::counted;
@@ -143,12 +143,13 @@ impl Follow {
                 }
                 Ok(None) => return Ok(ExitCode::SUCCESS),
                 Err(error) if error.is_passing() => {
+                    let error = error.into();
                     let since = *away_since.get_or_insert_with(|| {
-                        eprintln!("  waiting      {error}; following goes on when it answers");
+                        eprintln!("  waiting      {}; following goes on when it answers", words_of(&error));
                         Instant::now()
                     });
                     if since.elapsed() > AWAY_MAX {
-                        return Err(error.into());
+                        return Err(error);
                     }
                 }
                 Err(error) => return Err(error.into()),

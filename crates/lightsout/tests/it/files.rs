@@ -33,7 +33,7 @@ async fn rejected_lines_are_told_by_number() {
     shell.run_accepted("users terminate-sessions --from-file people.txt --skip-unknown");
     shell.write("one.txt", "ann@acme.example\nBob Ray\n");
     shell.run_accepted("users terminate-sessions --from-file one.txt");
-    shell.run("users terminate-sessions --from-file one.txt --skip-unknown --follow --json");
+    shell.run_followed("users terminate-sessions --from-file one.txt --skip-unknown --follow --json");
     shell.write("none.txt", "Bob Ray\n");
     shell.run_accepted("users terminate-sessions --from-file none.txt --skip-unknown");
     insta::assert_snapshot!(shell.transcript());

@@ -144,6 +144,16 @@ impl Shell {
         self.keep(typed, output)
     }
 
+    /// Runs a command that follows as JSON: its first line is shown as just begun.
+    pub(crate) fn run_followed(&mut self, typed: &str) -> Answer {
+        let child = self.start(typed, Stdio::null());
+        let mut output = finished(child, typed);
+        let text = String::from_utf8(output.stdout).expect("the output is text");
+        let (first, rest) = text.split_once('\n').expect("a line");
+        output.stdout = format!("{}{rest}", just_begun(first)).into_bytes();
+        self.keep(typed, output)
+    }
+
     /// Runs a command that lists in the order of ids, which are random; keeps its lines by their texts.
     pub(crate) fn run_sorted(&mut self, typed: &str) {
         let child = self.start(typed, Stdio::null());

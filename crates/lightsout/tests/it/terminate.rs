@@ -43,7 +43,7 @@ async fn following_shows_the_end() {
     let answer =
         shell.run("users terminate-sessions --login ann@acme.example --reason 'laptop stolen' --follow");
     assert_eq!(answer.code, 0);
-    shell.run("users terminate-sessions --login cyd@acme.example --follow --json");
+    shell.run_followed("users terminate-sessions --login cyd@acme.example --follow --json");
     insta::assert_snapshot!(shell.transcript());
 }
 
