@@ -160,7 +160,7 @@ def test_ending_oneself_says_that_it_was_accepted(tenant: Tenant) -> None:
     done = command("users", "terminate-sessions", "--login", tenant.admin_login, "--follow", tenant=tenant)
     (termination,) = tenant.termination_ids()
     assert done.returncode == 1 and f"{termination} was accepted" in done.stderr, done.stdout + done.stderr
-    assert f"With a new one: lightsout terminations follow {termination}" in done.stderr, done.stderr
+    assert f"with a new one: lightsout terminations follow {termination}" in done.stderr, done.stderr
 
 
 def test_interrupted_follower_says_how_to_go_on(make_service) -> None:

@@ -67,7 +67,7 @@ def test_login_keeps_a_profile_that_whoami_uses_and_logout_forgets(
     assert gone.returncode == 0 and "its secret still works" in gone.stdout and not file.exists()
     assert command("logout", "--profile", "mine", env=home).returncode == 2
     after = command("whoami", "--profile", "mine", env=home)
-    assert after.returncode == 2 and "there is no profile mine; there is: none yet" in after.stderr, after.stderr
+    assert after.returncode == 2 and "there is no profile mine, and no other" in after.stderr, after.stderr
 
 
 def test_profile_that_has_no_name_is_the_default(tenant: Tenant, home: dict[str, str], tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_profile_that_has_no_name_is_the_default(tenant: Tenant, home: dict[str,
         done = command(*arguments, env=home)
         assert done.returncode == 0 and tenant.admin_login in done.stdout, done.stderr
     other = command("whoami", "--profile", "other", env=home)
-    assert other.returncode == 2 and "there is no profile other; there is: default" in other.stderr, other.stderr
+    assert other.returncode == 2 and "there is no profile other; those that are there: default" in other.stderr, other.stderr
 
 
 def test_profile_is_kept_only_if_it_works(tenant: Tenant, home: dict[str, str], tmp_path: Path) -> None:
