@@ -84,4 +84,7 @@ class Terminal:
         return int(code[1]), screen
 
     def close(self) -> None:
+        # tmux leaves the file of its socket behind.
+        path = Path(self.tmux("display-message", "-p", "#{socket_path}").strip())
         self.tmux("kill-server")
+        path.unlink(missing_ok=True)
