@@ -13,15 +13,18 @@ PROMPT = "ready>"
 
 
 class Terminal:
-    """A shell on a screen of 120 columns and 40 lines, on a tmux server of its own."""
+    """A shell on a screen of 120 columns and 40 lines, on a tmux server of its own.
+
+    The shell is dash: it has no line editor that mends a terminal which a command has left behind.
+    """
 
     def __init__(self, env: dict[str, str], folder: Path) -> None:
         self.socket = f"lightsout-{uuid.uuid4().hex[:12]}"
-        rc = folder / "bashrc"
-        rc.write_text(f"PS1='{PROMPT} '\nunset HISTFILE\n")
+        rc = folder / "shrc"
+        rc.write_text(f"PS1='{PROMPT} '\n")
         # The server is new, so the shell has this environment.
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "40", "-c", str(folder),
-                  f"bash --noprofile --rcfile {rc}", env=env)
+                  "dash -i", env=env | {"ENV": str(rc)})
         eventually(20, lambda: self.screen().rstrip().endswith(PROMPT))
 
     def tmux(self, *arguments: str, env: dict[str, str] | None = None) -> str:
@@ -74,11 +77,14 @@ class Terminal:
             raise AssertionError(f"{error}: the prompt below\n{self.screen()}") from None
         screen = self.screen()
         self.type("echo code=$?")
-        shown = self.shows(f"{PROMPT} echo code=$?\ncode=")
+        shown = self.shows(f"{PROMPT} echo code=$?\ncode=", deadline_s=10)
         code = re.search(r"^code=(\d+)$", shown, re.MULTILINE)
         assert code, shown
         self.clear()
         return int(code[1]), screen
 
     def close(self) -> None:
+        # tmux leaves the file of its socket behind.
+        path = Path(self.tmux("display-message", "-p", "#{socket_path}").strip())
         self.tmux("kill-server")
+        path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from capture import TOKEN, Answer, Capture
 from harness import ACCEPTED, command
 
 END = ("users", "terminate-sessions")
+SAID = f"accepted     Box says: {ACCEPTED}\n"
 ANN = {"type": "user", "id": "12", "login": "ann@acme.example", "name": "Ann"}
 
 
@@ -38,7 +39,7 @@ def knows(box: Capture, *people: dict) -> None:
 
 def test_box_says_that_it_accepted_and_no_more(box: Capture) -> None:
     done = ask(box, *END, "--id", "12")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"accepted     Box says: {ACCEPTED}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, SAID, "")
     in_json = ask(box, *END, "--id", "12", "--json")
     assert in_json.returncode == 0 and json.loads(in_json.stdout) == {"message": ACCEPTED}
     assert len(box.requests) == len(posted(box)) == 2
@@ -50,7 +51,7 @@ def test_following_at_box_gives_no_verdict(box: Capture) -> None:
         done = ask(box, *whom, "--follow")
         assert done.returncode == 5, done.stdout + done.stderr
         accepted, events, verdict = done.stdout.splitlines()
-        assert accepted == f"accepted     Box says: {ACCEPTED}" and events.startswith("events       could not be read: ")
+        assert accepted == SAID.strip() and events.startswith("events       could not be read: ")
         assert verdict == "verdict      unknown: Box does not say whether their sessions have ended"
     in_json = json.loads(ask(box, *END, "--id", "12", "--follow", "--json").stdout)
     assert (in_json["verdict"], in_json["message"], in_json["events"]) == ("unknown", ACCEPTED, [])
@@ -89,7 +90,7 @@ def test_unknown_people_are_left_out_where_that_is_asked_for(box: Capture) -> No
     knows(box, ANN)
     whom = ("--login", "ann@acme.example", "--login", "ghost@acme.example", "--id", "404")
     done = ask(box, *END, *whom, "--skip-unknown")
-    assert done.returncode == 5 and f"accepted     Box says: {ACCEPTED}" in done.stdout, done.stderr
+    assert done.returncode == 5 and SAID in done.stdout, done.stderr
     for name in ["404", "ghost@acme.example"]:
         assert f"left out     {name}: not known at Box" in done.stderr, done.stderr
     (body,) = posted(box)
@@ -123,7 +124,7 @@ def test_long_list_is_split_for_box_and_each_answer_is_said(box: Capture) -> Non
     followed = ask(box, *END, "--from-file", "-", "--yes", "--follow", feed=feed)
     assert followed.returncode == 2 and "leave --follow out" in followed.stderr and box.requests == [], followed.stderr
     done = ask(box, *END, "--from-file", "-", "--yes", feed=feed)
-    assert done.returncode == 0 and done.stdout == f"accepted     Box says: {ACCEPTED}\n" * 3, done.stdout + done.stderr
+    assert done.returncode == 0 and done.stdout == SAID * 3, done.stdout + done.stderr
     parts = sorted((body["user_ids"] for body in posted(box)), key=len, reverse=True)
     assert [len(part) for part in parts] == [1_000, 1_000, 501]
     assert sorted((i for part in parts for i in part), key=int) == ids

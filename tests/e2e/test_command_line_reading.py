@@ -191,7 +191,25 @@ def test_events_are_followed_only_by_who_may_read_them(tenant: Tenant) -> None:
     refused = command("events", "follow", "--from", "start", tenant=tenant, token=weak)
     assert refused.returncode == 3 and not refused.stdout, refused.stderr
     wrong = command("events", "follow", "--from", "yesterday", tenant=tenant)
-    assert wrong.returncode != 0 and not wrong.stdout, wrong.stderr
+    assert wrong.returncode == 2 and "now, start or a position" in wrong.stderr and not wrong.stdout, wrong.stderr
+
+
+def test_follower_of_events_outlives_a_restart_of_the_service(make_service, tmp_path: Path) -> None:
+    service = make_service().init().start()
+    tenant = service.tenant()
+    ann, bob = tenant.people([login("ann"), login("bob")]).values()
+    done = ("events", "follow", "--from", "start", "--type", "SESSION_TERMINATION_DONE", "--json")
+    with running(tmp_path, *done, tenant=tenant) as follower:
+        assert command("users", "terminate-sessions", "--id", ann, tenant=tenant).returncode == 0
+        eventually(30, lambda: len(follower.lines()) == 1)
+        service.kill()
+        follower.says("following goes on when it answers")
+        service.start()
+        assert command("users", "terminate-sessions", "--id", bob, tenant=tenant).returncode == 0
+        eventually(60, lambda: len(follower.lines()) == 2)
+        assert follower.interrupt() == 130
+        events = [json.loads(line) for line in follower.lines()]
+    assert [e["additional_details"]["termination_id"] for e in events] == tenant.termination_ids()
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

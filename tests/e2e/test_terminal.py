@@ -151,11 +151,6 @@ def test_secret_is_asked_for_and_never_shown(kind: str, tenant: Tenant, open_ter
 
     terminal.type(login_)
     terminal.shows(question)
-    terminal.press("C-c")
-    assert terminal.ends()[0] == 130 and not profile.exists()
-
-    terminal.type(login_)
-    terminal.shows(question)
     terminal.type("wrong")
     code, screen = terminal.ends()
     assert code != 0 and "the profile was not kept" in screen and "wrong" not in screen and not profile.exists(), screen
@@ -171,3 +166,13 @@ def test_secret_is_asked_for_and_never_shown(kind: str, tenant: Tenant, open_ter
     terminal.type(f"{BINARY} whoami --profile mine")
     code, screen = terminal.ends()
     assert code == 0 and "profile      mine" in screen and secret not in screen, screen
+
+
+def test_interrupt_at_the_question_for_a_secret_leaves_the_terminal_as_it_was(open_terminal, tmp_path: Path) -> None:
+    terminal = open_terminal(environment() | {"LIGHTSOUT_CONFIG_HOME": str(tmp_path / "config")})
+    terminal.type(f"{BINARY} login --profile mine --url http://127.0.0.1:1")
+    terminal.shows("Developer token:")
+    terminal.press("C-c")
+    # What is typed next is seen again.
+    code, _ = terminal.ends()
+    assert code == 130 and not (tmp_path / "config").exists()
