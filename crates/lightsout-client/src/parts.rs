@@ -85,8 +85,8 @@ pub(crate) fn of_users(
         let logins_from = ids_count.saturating_sub(before).min(user_ids.len());
         before += user_ids.len();
         let user_logins = user_ids.split_off(logins_from);
-        let list = |entries: Vec<String>| (!entries.is_empty()).then_some(entries);
-        CreateUserTerminateSessionRequestBody { user_ids: list(user_ids), user_logins: list(user_logins) }
+        // Both, also when one is empty: Box's document requires both, and its SDKs send both.
+        CreateUserTerminateSessionRequestBody { user_ids: Some(user_ids), user_logins: Some(user_logins) }
     };
     chunks(entries, size).map(request).collect()
 }
@@ -104,7 +104,10 @@ mod tests {
         };
         let split: Vec<_> =
             of_users(body.clone(), 2).into_iter().map(|part| (part.user_ids, part.user_logins)).collect();
-        assert_eq!(split, [(list(&["1", "2"]), None), (list(&["3"]), list(&["a"])), (None, list(&["b"]))]);
+        assert_eq!(
+            split,
+            [(list(&["1", "2"]), list(&[])), (list(&["3"]), list(&["a"])), (list(&[]), list(&["b"]))]
+        );
         assert_eq!(of_users(body.clone(), 5), [body]);
         assert_eq!(of_users(CreateUserTerminateSessionRequestBody::default(), 5).len(), 1);
     }

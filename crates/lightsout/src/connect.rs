@@ -129,12 +129,13 @@ impl Server {
     fn given(&self) -> Result<Option<Profile>, Usage> {
         let (url, wire) = (self.url(), self.wire_of(self.url()));
         let Some(credentials) = self.credentials()? else {
-            return match (&self.profile, &self.url) {
-                (None, Some(_)) => {
-                    Err(Usage(format!("beside --url or LIGHTSOUT_URL no profile is used: {WHO}")))
-                }
-                (Some(_), Some(_)) => Err(Usage(BOTH.to_owned())),
-                (_, None) => Ok(None),
+            let is_more = self.url.is_some() || self.wire.is_some() || self.subject().is_some();
+            return match (&self.profile, is_more) {
+                (None, true) => Err(Usage(format!(
+                    "beside --url, --wire, --enterprise and --user (or LIGHTSOUT_URL and LIGHTSOUT_ENTERPRISE) no profile is used: {WHO}"
+                ))),
+                (Some(_), true) => Err(Usage(BOTH.to_owned())),
+                (_, false) => Ok(None),
             };
         };
         if self.profile.is_some() {
@@ -155,6 +156,14 @@ impl Server {
     /// The credentials that were given in full, if any were given.
     pub(crate) fn credentials(&self) -> Result<Option<Credentials>, Usage> {
         let subject = self.subject();
+        let kinds = [self.token.is_some(), self.jwt.is_some(), self.client_id.is_some()];
+        // None may win in silence: a token of one server would be sent to another.
+        if kinds.iter().filter(|given| **given).count() > 1 {
+            return Err(Usage(ONE.to_owned()));
+        }
+        if self.token.is_some() && subject.is_some() {
+            return Err(Usage("a token acts for whom it was made: leave out --enterprise and --user, and LIGHTSOUT_ENTERPRISE".to_owned()));
+        }
         if let Some(token) = &self.token {
             return Ok(Some(Credentials::DeveloperToken { token: token.clone().into() }));
         }
@@ -208,7 +217,8 @@ pub(crate) fn no_profile(name: &str) -> anyhow::Result<Usage> {
 }
 
 const WHO: &str = "say who you are: `lightsout login`, or --token, or --client-id with --client-secret and --enterprise or --user, or --jwt (LIGHTSOUT_TOKEN and the like do as well)";
-const BOTH: &str = "a profile says where to go and as whom: leave it out, or leave out --url, --token, --client-id, --jwt and the variables LIGHTSOUT_URL, LIGHTSOUT_TOKEN and the like";
+const ONE: &str = "more than one of token, client id and JWT configuration is given: leave one, and unset LIGHTSOUT_TOKEN, LIGHTSOUT_CLIENT_ID or LIGHTSOUT_JWT where it says another";
+const BOTH: &str = "a profile says where to go and as whom: leave it out, or leave out --url, --wire, --token, --client-id, --jwt, --enterprise, --user and the variables LIGHTSOUT_URL, LIGHTSOUT_TOKEN and the like";
 
 fn auth(profile: &Profile) -> Result<Auth, lightsout_client::Error> {
     Ok(match &profile.credentials {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Args};
 use lightsout_api::{Group, GroupMembership, User};
 use lightsout_client::{Client, Error};
+use lightsout_server::domain::fold::fold;
 use serde_json::json;
 
 use crate::connect::Server;
@@ -142,16 +143,19 @@ impl GroupsMembers {
 }
 
 /// The user of this id or login.
-pub(crate) async fn find_user(client: &Client, wanted: &str) -> anyhow::Result<User> {
+async fn find_user(client: &Client, wanted: &str) -> anyhow::Result<User> {
     if wanted.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(client.user(wanted).await?);
     }
-    let same = |user: &User| {
-        user.login.as_deref().is_some_and(|login| login.to_lowercase() == wanted.to_lowercase())
-    };
+    find_login(client, wanted).await
+}
+
+/// The user of exactly this login, in any case.
+pub(crate) async fn find_login(client: &Client, wanted: &str) -> anyhow::Result<User> {
+    let folded = fold(wanted);
     let mut users = client.all_users(wanted);
     while let Some(user) = users.next().await? {
-        if same(&user) {
+        if user.login.as_deref().is_some_and(|login| fold(login) == folded) {
             return Ok(user);
         }
     }

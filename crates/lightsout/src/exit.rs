@@ -13,7 +13,7 @@ Exit codes:
   2  wrong usage
   3  not allowed: the token, its scopes or the role
   4  not found: an id, login or group
-  5  accepted, but not every outcome is a verified end, or somebody was left out
+  5  accepted, but not every end is verified or could be followed, or somebody was left out
   6  the server could not be reached, or did not take the request in time
   7  the event log does not verify, or is empty
   130  interrupted; a termination that was accepted goes on";
@@ -24,6 +24,7 @@ const NOT_FOUND: u8 = 4;
 pub(crate) const PARTLY_FAILED: u8 = 5;
 const NOT_REACHED: u8 = 6;
 pub(crate) const NOT_VERIFIED: u8 = 7;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Words that cannot be what was meant.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,11 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unknown(pub(crate) String);
+
+/// It was accepted, and what became of it could not be followed: whatever failed, it goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("accepted, and it goes on; only following failed")]
+pub(crate) struct NotFollowed;
 
 /// What to do about an error, as the context of it: it is said last.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +86,18 @@ fn answered_words(error: &Error, api: &ApiError) -> String {
     format!("{kind}{colon}{message} [{} {}{request}]", api.status, api.code)
 }
 
+/// What is known of a part of a long list whose answer was this error.
+pub(crate) fn fate_of(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref::<Error>() {
+        Some(
+            Error::Unavailable(_)
+            | Error::Unreadable { .. }
+            | Error::Transport { may_have_arrived: true, .. },
+        ) => "not known to be accepted:",
+        _ => "not accepted:",
+    }
+}
+
 /// What to try next, where that is known.
 pub(crate) fn hint_of(error: &anyhow::Error) -> String {
     if let Some(hint) = error.downcast_ref::<Hint>() {
@@ -111,6 +129,9 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> String {
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.is::<Usage>() {
         return USAGE.into();
+    }
+    if error.is::<NotFollowed>() {
+        return PARTLY_FAILED.into();
     }
     let on_this_machine = error.downcast_ref();
     if matches!(on_this_machine, Some(ops::Error::Invalid { .. })) {

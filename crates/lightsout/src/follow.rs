@@ -1,15 +1,14 @@
 //! Follows terminations to their end, for people and for programs.
 
-use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use lightsout_api::{Event, Termination, TerminationId};
+use lightsout_api::{Event, Termination};
 use lightsout_client::{Client, Error, Follow};
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 
-use crate::exit::Hint;
+use crate::exit::{self, Hint};
 use crate::output::{Progress, say};
 use crate::report::{people, show, show_reasons, verdict};
 
@@ -28,15 +27,40 @@ pub(crate) async fn follow(
         }
     }
     let mut shown = Shown::new(accepted.iter().map(|termination| termination.people).sum(), json_lines);
-    let (mut finished, mut code) = (Vec::new(), ExitCode::SUCCESS);
-    for termination in accepted {
-        match one(client, termination, &mut shown).await? {
-            Some(done) => finished.push(done),
-            None => return Ok(ExitCode::from(130)),
+    let mut finished = Vec::new();
+    let ended = tokio::select! {
+        ended = all(client, accepted, &mut shown, &mut finished) => Some(ended),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    shown.finish(matches!(ended, Some(Ok(()))));
+    let report = report(client, &finished, json_lines);
+    let code = tokio::select! {
+        code = report => code?,
+        _ = tokio::signal::ctrl_c() => return Ok(exit::INTERRUPTED.into()),
+    };
+    let id = &accepted[finished.len().min(accepted.len() - 1)].id;
+    let to_go_on = format!("follow it with: lightsout terminations follow {id}");
+    match ended {
+        Some(Ok(())) => Ok(code),
+        Some(Err(error @ Error::NotAuthenticated(_))) => {
+            Err(anyhow::Error::from(error).context(exit::NotFollowed).context(Hint(format!(
+                "the token may be your own that it ended; with a new one: lightsout terminations follow {id}"
+            ))))
+        }
+        Some(Err(error)) => {
+            Err(anyhow::Error::from(error).context(exit::NotFollowed).context(Hint(to_go_on)))
+        }
+        None => {
+            eprintln!("\nthe termination goes on; {to_go_on}");
+            Ok(exit::INTERRUPTED.into())
         }
     }
-    shown.finish();
-    for done in &finished {
+}
+
+/// Shows what is finished, and answers the worst verdict.
+async fn report(client: &Client, finished: &[Termination], json_lines: bool) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for done in finished {
         say!("{}", if json_lines { json!(done).to_string() } else { show(done) });
         if !json_lines {
             show_reasons(client, done).await?;
@@ -51,51 +75,38 @@ pub(crate) fn worst(one: ExitCode, other: ExitCode) -> ExitCode {
     if one == ExitCode::SUCCESS { other } else { one }
 }
 
-/// Follows one to its end; none when it was interrupted.
-async fn one(
+/// Follows one after another to its end.
+async fn all(
     client: &Client,
-    accepted: &Termination,
+    accepted: &[Termination],
     shown: &mut Shown,
-) -> anyhow::Result<Option<Termination>> {
-    let id = &accepted.id;
-    shown.begin(accepted);
-    let mut events = client.follow_termination(&id.0);
-    let mut ask = tokio::time::interval(ASK_EVERY);
-    // One for all turns, so that an interrupt while an event is shown is not lost.
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
-    loop {
-        let next = tokio::select! {
-            next = events.next() => next,
-            _ = ask.tick() => {
-                if !shown.connection(&events) {
-                    continue;
+    finished: &mut Vec<Termination>,
+) -> Result<(), Error> {
+    for termination in accepted {
+        let id = &termination.id;
+        shown.begin(termination);
+        let mut events = client.follow_termination(&id.0);
+        let mut ask = tokio::time::interval(ASK_EVERY);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                next = events.next() => match next? {
+                    Some(event) => shown.event(&event),
+                    None => break,
+                },
+                _ = ask.tick() => {
+                    // Only for what it may tell; the events decide.
+                    if shown.connection(&events)
+                        && let Ok(now) = client.termination(&id.0).await
+                    {
+                        shown.silent_systems(&now);
+                    }
                 }
-                // Only for what it may tell; the events decide.
-                tokio::select! {
-                    now = client.termination(&id.0) => now.iter().for_each(|now| shown.silent_systems(now)),
-                    _ = &mut interrupt => return Ok(shown.interrupted(id)),
-                }
-                continue;
-            }
-            _ = &mut interrupt => return Ok(shown.interrupted(id)),
-        };
-        match next {
-            Ok(Some(event)) => shown.event(&event),
-            Ok(None) => break,
-            Err(Error::NotAuthenticated(_)) => {
-                shown.clear();
-                bail!(
-                    "{id} was accepted and goes on, but the token is over: it may be your own that it ended; with a new one: lightsout terminations follow {id}"
-                );
-            }
-            Err(error) => {
-                shown.clear();
-                let to_go_on = Hint(format!("to go on: lightsout terminations follow {id}"));
-                return Err(error).context("only following failed, which stops nothing").context(to_go_on);
             }
         }
+        finished.push(client.termination(&id.0).await?);
     }
-    Ok(Some(client.termination(&id.0).await?))
+    Ok(())
 }
 
 /// What a follower has shown so far.
@@ -159,29 +170,20 @@ impl Shown {
         }
     }
 
+    /// Says something on standard error, beside the bar if there is one.
     fn note(&self, text: &str) {
-        if let Some(progress) = &self.progress {
-            progress.note(text);
+        match &self.progress {
+            Some(progress) => progress.note(text),
+            None => eprintln!("{text}"),
         }
     }
 
-    /// Says how to go on.
-    fn interrupted(&self, id: &TerminationId) -> Option<Termination> {
-        self.clear();
-        eprintln!("\nthe termination goes on; follow it with: lightsout terminations follow {id}");
-        None
-    }
-
-    /// Takes the bar away before something else is said.
-    fn clear(&self) {
-        if let Some(progress) = &self.progress {
-            progress.clear();
-        }
-    }
-
-    fn finish(self) {
-        if let Some(progress) = self.progress {
-            progress.finish();
+    /// Leaves the whole bar, or takes away what is not whole before something else is said.
+    fn finish(self, is_whole: bool) {
+        match self.progress {
+            Some(progress) if is_whole => progress.finish(),
+            Some(progress) => progress.clear(),
+            None => {}
         }
     }
 }

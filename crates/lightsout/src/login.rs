@@ -1,17 +1,18 @@
 //! `lightsout login`, `logout` and `whoami`: profiles, made and tried.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use lightsout_api::User;
 use lightsout_client::Error;
+use rustix::termios;
 use secrecy::SecretString;
 use serde_json::json;
 
 use crate::connect::{DEFAULT_PROFILE, Server, no_profile};
-use crate::exit::{Hint, Usage};
+use crate::exit::{self, Hint, Usage};
 use crate::output::say;
 use crate::profile::{self, Credentials, Profile};
 
@@ -61,12 +62,12 @@ impl Login {
             }
             Some((client_id, Some(subject))) => Credentials::ClientCredentials {
                 client_id: client_id.to_owned(),
-                client_secret: ask("Client secret: ")?,
+                client_secret: ask("Client secret: ").await?,
                 subject,
             },
             None => match self.server.credentials()? {
                 Some(credentials) => credentials,
-                None => Credentials::DeveloperToken { token: ask("Developer token: ")? },
+                None => Credentials::DeveloperToken { token: ask("Developer token: ").await? },
             },
         };
         let url = self.server.url().to_owned();
@@ -141,10 +142,9 @@ fn show(me: &User, url: &str) -> String {
 }
 
 /// Asks for a secret without showing it; without a terminal it is the first line of standard input.
-fn ask(question: &str) -> anyhow::Result<SecretString> {
+async fn ask(question: &'static str) -> anyhow::Result<SecretString> {
     let secret = if std::io::stdin().is_terminal() {
-        std::io::stderr().flush()?;
-        rpassword::prompt_password(question).context("cannot ask for it")?
+        ask_terminal(question).await?
     } else {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).context("cannot read it from standard input")?;
@@ -156,5 +156,19 @@ fn ask(question: &str) -> anyhow::Result<SecretString> {
                 .into())
         }
         secret => Ok(secret.to_owned().into()),
+    }
+}
+
+/// An interrupt meanwhile ends the program, and leaves the terminal as it was: with echo.
+async fn ask_terminal(question: &'static str) -> anyhow::Result<String> {
+    let before = termios::tcgetattr(std::io::stdin()).context("cannot ask for it")?;
+    let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(question));
+    tokio::select! {
+        answer = asked => answer?.context("cannot ask for it"),
+        _ = tokio::signal::ctrl_c() => {
+            let _ = termios::tcsetattr(std::io::stdin(), termios::OptionalActions::Now, &before);
+            eprintln!();
+            std::process::exit(exit::INTERRUPTED.into());
+        }
     }
 }

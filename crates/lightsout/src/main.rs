@@ -89,7 +89,8 @@ async fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}{}", exit::words_of(&error), exit::hint_of(&error));
+            let words = format!("error: {}{}", exit::words_of(&error), exit::hint_of(&error));
+            eprintln!("{}", output::clean(&words));
             exit::code_of(&error)
         }
     }

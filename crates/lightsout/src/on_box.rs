@@ -1,10 +1,11 @@
 //! Ending at Box, which accepts and says no more.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use lightsout_api::{
     PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest, SessionTerminationMessage,
 };
@@ -12,7 +13,7 @@ use lightsout_client::{Client, Error, Finding, Part, Parts, SessionTerminationMa
 use serde_json::json;
 
 use crate::confirm::confirm;
-use crate::directory::find_user;
+use crate::directory::find_login;
 use crate::events::line;
 use crate::exit::{self, Unknown, Usage};
 use crate::output::say;
@@ -31,9 +32,15 @@ pub(crate) async fn end_users(how: &How, client: &Client, targets: Targets) -> a
     let Targets { mut ids, mut logins, .. } = targets;
     let mut unknown = Vec::new();
     if how.dry_run || how.skip_unknown {
-        unknown = unknown_at_box(client, ids.iter().chain(&logins)).await?;
-        ids.retain(|id| !unknown.contains(id));
-        logins.retain(|login| !unknown.contains(login));
+        ids = known_at_box(ids, &mut unknown, |id| async move { Ok(client.user(&id).await.map(drop)?) })
+            .await?;
+        logins =
+            known_at_box(
+                logins,
+                &mut unknown,
+                |login| async move { find_login(client, &login).await.map(drop) },
+            )
+            .await?;
     }
     let count = (ids.len() + logins.len()) as u64;
     if how.dry_run {
@@ -56,8 +63,10 @@ pub(crate) async fn end_users(how: &How, client: &Client, targets: Targets) -> a
 }
 
 /// Ends the members of groups at Box.
-pub(crate) async fn end_groups(how: &How, client: &Client, ids: Vec<String>) -> anyhow::Result<ExitCode> {
+pub(crate) async fn end_groups(how: &How, client: &Client, mut ids: Vec<String>) -> anyhow::Result<ExitCode> {
     refuse_what_box_lacks(how)?;
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
     ensure!(
         !how.skip_unknown,
         Usage("a group is named one by one: leave an unknown one out yourself".to_owned())
@@ -65,7 +74,10 @@ pub(crate) async fn end_groups(how: &How, client: &Client, ids: Vec<String>) -> 
     if how.dry_run || !how.yes {
         let mut members = 0;
         for id in &ids {
-            members += client.group_memberships(id, 0, 1).await?.total_count.unwrap_or_default();
+            members += match client.group_memberships(id, 0, 1).await?.total_count {
+                Some(count) => count,
+                None => client.all_group_memberships(id).collect().await?.len() as u64,
+            };
         }
         if how.dry_run {
             return preview(how, members, &[]);
@@ -102,21 +114,24 @@ fn ensure_one_request(entries: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Those of the ids and logins that Box does not know.
-async fn unknown_at_box(
-    client: &Client,
-    wanted: impl Iterator<Item = &String>,
+/// Looks each up; those that Box does not know are added to `unknown`, the others come back.
+async fn known_at_box<F: Future<Output = anyhow::Result<()>>>(
+    wanted: Vec<String>,
+    unknown: &mut Vec<String>,
+    look_up: impl Fn(String) -> F,
 ) -> anyhow::Result<Vec<String>> {
-    let look_up = |wanted: String| async move {
-        match find_user(client, &wanted).await {
-            Ok(_) => Ok(None),
-            Err(error) if is_missing(&error) => Ok(Some(wanted)),
-            Err(error) => Err(error),
+    let look_up = &look_up;
+    let looked_up = stream::iter(wanted).map(|name| async move { (look_up(name.clone()).await, name) });
+    let looked_up: Vec<_> = looked_up.buffered(LOOKUPS).collect().await;
+    let mut known = Vec::new();
+    for (found, name) in looked_up {
+        match found {
+            Ok(()) => known.push(name),
+            Err(error) if is_missing(&error) => unknown.push(name),
+            Err(error) => return Err(error),
         }
-    };
-    let unknown: Vec<Option<String>> =
-        stream::iter(wanted.cloned()).map(look_up).buffered(LOOKUPS).try_collect().await?;
-    Ok(unknown.into_iter().flatten().collect())
+    }
+    Ok(known)
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
@@ -137,7 +152,7 @@ fn preview(how: &How, count: u64, unknown: &[String]) -> anyhow::Result<ExitCode
         let them = counted(unknown.len() as u64, "of them is", "of them are");
         bail!(Unknown(format!("{them} not known at Box; --skip-unknown leaves them out")));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if unknown.is_empty() { ExitCode::SUCCESS } else { exit::PARTLY_FAILED.into() })
 }
 
 /// Says of each part whether Box accepted it.
@@ -152,7 +167,7 @@ fn accepted<R>(how: &How, parts: Vec<Part<R, SessionTerminationMessage>>) -> any
             Err(error) if of == 1 => return Err(error.into()),
             Err(error) => {
                 let error = error.into();
-                eprintln!("not accepted part {number} of {of}: {}", exit::words_of(&error));
+                eprintln!("{} part {number} of {of}: {}", exit::fate_of(&error), exit::words_of(&error));
                 // The first one says why; those after it may only say that they were not sent.
                 failure.get_or_insert(error);
             }

@@ -14,7 +14,7 @@ macro_rules! say {
 pub(crate) use say;
 
 pub(crate) fn line(text: Arguments<'_>) {
-    match writeln!(std::io::stdout(), "{text}") {
+    match writeln!(std::io::stdout(), "{}", clean(&text.to_string())) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(0),
         Err(error) => {
@@ -22,6 +22,11 @@ pub(crate) fn line(text: Arguments<'_>) {
             exit(1);
         }
     }
+}
+
+/// A text without characters that act on a terminal: names and messages are others' words.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
 }
 
 /// A number with commas.
@@ -79,8 +84,8 @@ impl Progress {
     /// Says something beside the bar.
     pub(crate) fn note(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| eprintln!("{}", clean(text))),
+            None => eprintln!("{}", clean(text)),
         }
     }
 
@@ -107,6 +112,11 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_others_cannot_act_on_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\rc\u{9b}d\te\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\te\n");
+    }
 
     #[test]
     fn thousands_are_set_apart() {

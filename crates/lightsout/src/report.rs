@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
-use lightsout_api::{Termination, TerminationState};
+use lightsout_api::{Outcome, OutcomeState, Termination, TerminationState};
 use lightsout_client::Client;
 use serde_json::json;
 
 use crate::output::{count, say};
+
+/// How many reasons are shown; `terminations outcomes --open` lists all.
+const REASONS_MAX: usize = 5;
 
 pub(crate) fn verdict(termination: &Termination) -> ExitCode {
     let has_failed = termination.state == TerminationState::DoneWithFailures;
@@ -20,7 +23,7 @@ pub(crate) fn verdict(termination: &Termination) -> ExitCode {
 fn state(termination: &Termination) -> String {
     let left_out = match termination.skipped.len() {
         0 => String::new(),
-        n => format!(", {n} left out"),
+        n => format!(", {} left out", count(n as u64)),
     };
     match termination.state {
         TerminationState::Running => format!("running{left_out}"),
@@ -41,6 +44,11 @@ pub(crate) fn sessions(n: u64) -> String {
 /// A number with the word that it takes.
 pub(crate) fn counted(n: u64, one: &str, more: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { more })
+}
+
+/// The entries that were left out, a line each.
+pub(crate) fn all_left_out(termination: &Termination) -> String {
+    termination.skipped.iter().map(left_out).collect()
 }
 
 fn left_out(skip: &lightsout_api::Skip) -> String {
@@ -110,9 +118,7 @@ asked        {} by {}",
             text.push_str(&format!("; new within the quiet time and ended: {}", count(system.ended_again)));
         }
     }
-    for skip in &termination.skipped {
-        text.push_str(&left_out(skip));
-    }
+    text.push_str(&all_left_out(termination));
     if let Some(head) = &termination.chain_head {
         text.push_str(&format!("\nlog head     {}:{}", head.position, head.hash));
     }
@@ -140,16 +146,27 @@ pub(crate) fn show_preview(preview: &lightsout_api::Preview) -> String {
     text
 }
 
+/// Whether a look after the quiet time found nothing left.
+pub(crate) fn is_verified(outcome: &Outcome) -> bool {
+    let done = matches!(outcome.outcome, OutcomeState::Ended | OutcomeState::NothingFound);
+    done && outcome.verified_at.is_some()
+}
+
 /// The first outcomes that are not a verified end, with their reasons.
 pub(crate) async fn show_reasons(client: &Client, termination: &Termination) -> anyhow::Result<()> {
     let fine = |s: &lightsout_api::SystemProgress| s.ended + s.nothing_found == termination.people;
     if termination.systems.iter().all(fine) {
         return Ok(());
     }
-    let outcomes = client.outcomes(&termination.id.0, None).await?.entries;
-    let open = outcomes.iter().filter(|o| o.verified_at.is_none());
-    for outcome in open.take(5) {
-        say!("{}", outcome_line(outcome));
+    let mut outcomes = client.all_outcomes(&termination.id.0);
+    let mut left = REASONS_MAX;
+    while left > 0
+        && let Some(outcome) = outcomes.next().await?
+    {
+        if !is_verified(&outcome) {
+            say!("{}", outcome_line(&outcome));
+            left -= 1;
+        }
     }
     if termination.state == TerminationState::DoneWithFailures {
         say!("next         lightsout terminations retry {}", termination.id);
@@ -157,7 +174,7 @@ pub(crate) async fn show_reasons(client: &Client, termination: &Termination) -> 
     Ok(())
 }
 
-pub(crate) fn outcome_line(outcome: &lightsout_api::Outcome) -> String {
+pub(crate) fn outcome_line(outcome: &Outcome) -> String {
     let who = outcome.user.login.as_deref().unwrap_or(&outcome.user.id);
     let state = json!(outcome.outcome).as_str().unwrap_or_default().replace('_', " ");
     let ended = match outcome.sessions_ended {

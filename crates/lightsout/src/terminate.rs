@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use clap::{ArgGroup, Args, Subcommand};
-use lightsout_api::{CreateTermination, Preview};
+use lightsout_api::{CreateTermination, Preview, Termination};
 use lightsout_client::{Client, Error, Part, Parts};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::follow::{follow, worst};
 use crate::on_box;
 use crate::output::say;
 use crate::profile::Wire;
-use crate::report::{counted, line, people, show, show_preview, verdict};
+use crate::report::{all_left_out, counted, line, people, show, show_preview, verdict};
 use crate::targets::{self, Format, Target, Targets};
 
 /// The most entries that a service takes in one request; longer lists are split.
@@ -237,7 +237,11 @@ impl How {
         if self.dry_run {
             let preview = self.preview(client, &request).await?;
             self.server.print(&preview, show_preview);
-            return Ok(ExitCode::SUCCESS);
+            return Ok(if preview.skipped.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                exit::PARTLY_FAILED.into()
+            });
         }
         let named = request.user_ids.len() + request.logins.len();
         let is_split = named > PART.size;
@@ -281,7 +285,7 @@ impl How {
                     let entries = request.user_ids.len() + request.logins.len() + request.group_ids.len();
                     let error = error.into();
                     let why = exit::words_of(&error);
-                    eprintln!("not accepted part {number} of {of}, {entries} entries: {why}");
+                    eprintln!("{} part {number} of {of}, {entries} entries: {why}", exit::fate_of(&error));
                     // The first one says why; those after it may only say that they were not sent.
                     failure.get_or_insert(error);
                 }
@@ -302,10 +306,14 @@ impl How {
             return Ok(worst(code, follow(client, &accepted, self.server.json).await?));
         }
         for termination in &accepted {
-            self.server.print(termination, if of == 1 { show } else { line });
+            self.server.print(termination, if of == 1 { show } else { line_with_left_out });
         }
         Ok(accepted.iter().map(verdict).fold(code, worst))
     }
+}
+
+fn line_with_left_out(termination: &Termination) -> String {
+    format!("{}{}", line(termination), all_left_out(termination))
 }
 
 /// What somebody should know before the answer.

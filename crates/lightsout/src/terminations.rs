@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lightsout_api::{Outcome, OutcomeState};
 use serde_json::json;
 
 use crate::connect::Server;
 use crate::follow::follow;
 use crate::output::say;
-use crate::report::{line, outcome_line, show, show_reasons, verdict};
+use crate::report::{is_verified, line, outcome_line, show, show_reasons, verdict};
 
 /// Shows and follows terminations of a service.
 #[derive(Args)]
@@ -114,9 +113,4 @@ impl Terminations {
             }
         }
     }
-}
-
-fn is_verified(outcome: &Outcome) -> bool {
-    let done = matches!(outcome.outcome, OutcomeState::Ended | OutcomeState::NothingFound);
-    done && outcome.verified_at.is_some()
 }

@@ -82,6 +82,17 @@ async fn the_environment_a_profile_and_neither() {
 }
 
 #[test]
+fn no_credentials_win_in_silence_over_others() {
+    let mut shell = Shell::new();
+    shell.set("LIGHTSOUT_TOKEN", "never-printed");
+    shell.run("login --profile box --url https://api.box.com --jwt box-config.json");
+    shell.run("whoami --client-id app --client-secret hush --enterprise 12");
+    shell.run("whoami --user 12");
+    shell.run("whoami --profile box --user 12");
+    insta::assert_snapshot!(shell.transcript());
+}
+
+#[test]
 fn a_profile_that_others_may_read_is_refused() {
     let mut shell = Shell::new();
     std::fs::create_dir_all(shell.path("config/profiles")).expect("made");
