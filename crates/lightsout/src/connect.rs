@@ -1,8 +1,9 @@
 //! Where to go and as whom: flags, the environment, or a profile.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use lightsout_client::{Auth, BOX, BOX_AUDIENCE, Client, Jwt, Subject};
 use serde::Serialize;
@@ -35,13 +36,19 @@ pub(crate) struct Server {
     #[arg(long, value_name = "WIRE", hide_possible_values = true)]
     wire: Option<Wire>,
     /// A developer token.
-    #[arg(long, env = "LIGHTSOUT_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "LIGHTSOUT_TOKEN", hide_env_values = true, allow_hyphen_values = true)]
     token: Option<String>,
     /// An app's client id, with its secret and --enterprise or --user.
     #[arg(long, env = "LIGHTSOUT_CLIENT_ID", value_name = "ID")]
     client_id: Option<String>,
     /// The app's secret.
-    #[arg(long, env = "LIGHTSOUT_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    #[arg(
+        long,
+        env = "LIGHTSOUT_CLIENT_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET",
+        allow_hyphen_values = true
+    )]
     client_secret: Option<String>,
     /// Acts as the app's service account in the enterprise of this id.
     #[arg(long, env = "LIGHTSOUT_ENTERPRISE", value_name = "ID")]
@@ -100,6 +107,7 @@ impl Server {
         }
         let name = self.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
         let profile = self.named(name)?;
+        let _ = PROFILE.set(name.to_owned());
         Ok(Connection {
             client: self.client_of(&profile)?,
             wire: profile.wire,
@@ -113,7 +121,8 @@ impl Server {
             .base_url(&profile.url)
             .user_agent(concat!("lightsout/", env!("CARGO_PKG_VERSION")));
         if let Some(file) = &self.ca {
-            let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let pem = std::fs::read(file)
+                .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
             builder = builder.root_certificates(&pem);
         }
         let client = builder.build()?;
@@ -181,7 +190,15 @@ impl Server {
                     subject,
                 }))
             }
-            _ => Err(Usage(WHO.to_owned())),
+            (Some(_), None, _) => Err(Usage(
+                "the app's secret is missing: --client-secret or LIGHTSOUT_CLIENT_SECRET".to_owned(),
+            )),
+            (None, Some(_), _) => {
+                Err(Usage("a secret without its app: --client-id or LIGHTSOUT_CLIENT_ID".to_owned()))
+            }
+            (Some(_), Some(_), None) => {
+                Err(Usage("say whom the app acts for: --enterprise or --user".to_owned()))
+            }
         }
     }
 
@@ -203,6 +220,17 @@ impl Server {
             return Err(Usage(WHO.to_owned()).into());
         }
         Err(no_profile(name)?.into())
+    }
+}
+
+/// The profile of this run, for commands that are shown.
+static PROFILE: OnceLock<String> = OnceLock::new();
+
+/// A command to type next, which goes where this one went.
+pub(crate) fn command(words: &str) -> String {
+    match PROFILE.get().filter(|name| *name != DEFAULT_PROFILE) {
+        Some(name) => format!("lightsout {words} --profile {name}"),
+        None => format!("lightsout {words}"),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::connect::Server;
 use crate::exit::Unknown;
 use crate::name;
-use crate::output::say;
+use crate::output::{one_line, say};
 use crate::profile::Wire;
 use crate::report::sessions;
 
@@ -183,7 +183,7 @@ fn line(user: &User) -> String {
 /// What there is of these, two spaces apart.
 fn columns(fields: &[&str]) -> String {
     let there: Vec<&str> = fields.iter().copied().filter(|field| !field.is_empty()).collect();
-    there.join("  ")
+    one_line(&there.join("  "))
 }
 
 fn member_line(member: &GroupMembership) -> String {

@@ -1,6 +1,5 @@
 //! `lightsout events`: proves the event log where it is, and follows it from anywhere.
 
-use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,8 +10,9 @@ use lightsout_server::config::Config;
 use lightsout_server::server;
 use serde_json::{Value, json};
 
-use crate::connect::Server;
+use crate::connect::{self, Server};
 use crate::exit::{Usage, words_of};
+use crate::interrupt;
 use crate::output::say;
 use crate::profile::Wire;
 use crate::report::counted;
@@ -120,22 +120,15 @@ impl Follow {
                 return Err(Usage(why).into());
             }
         };
+        let types = self.types;
         let query =
-            EventQuery { position: Some(position), event_types: self.types, ..EventQuery::streaming() };
+            EventQuery { position: Some(position), event_types: types.clone(), ..EventQuery::streaming() };
         let every = if connection.wire == Wire::Box { ASK_BOX_EVERY } else { ASK_EVERY };
         let mut events = connection.client.follow_events(query, every);
-        // One for all turns, so that an interrupt while a line is printed is not lost.
-        let mut interrupt = pin!(tokio::signal::ctrl_c());
         let mut away_since = None;
         loop {
-            let next = tokio::select! {
-                next = events.next() => next,
-                _ = &mut interrupt => {
-                    let position = events.position().unwrap_or("now");
-                    eprintln!("\nto go on: lightsout events follow --from {position}");
-                    return Ok(ExitCode::from(130));
-                }
-            };
+            interrupt::says(go_on(&events, &types));
+            let next = events.next().await;
             match next {
                 Ok(Some(event)) => {
                     away_since = None;
@@ -156,6 +149,13 @@ impl Follow {
             }
         }
     }
+}
+
+/// How to go on where this follower is.
+fn go_on(events: &lightsout_client::Events, types: &[String]) -> String {
+    let types: String = types.iter().map(|event_type| format!(" --type {event_type}")).collect();
+    let position = events.position().unwrap_or("now");
+    format!("to go on: {}", connect::command(&format!("events follow --from {position}{types}")))
 }
 
 /// An event in one line: when, what, by whom, about whom.

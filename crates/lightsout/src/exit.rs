@@ -78,7 +78,10 @@ fn answered_words(error: &Error, api: &ApiError) -> String {
     };
     let message = api.message.strip_prefix(kind).map_or(&*api.message, |rest| rest.trim_start_matches(": "));
     let mut ids = vec![api.request_id.as_str(), api.box_request_id.as_str()];
-    ids.dedup();
+    // Box's own begins with the other.
+    if ids[1].starts_with(ids[0]) {
+        ids.remove(0);
+    }
     ids.retain(|id| !id.is_empty());
     let request = if ids.is_empty() { String::new() } else { format!(", request {}", ids.join(".")) };
     let message = message.trim_end_matches('.');
@@ -116,6 +119,7 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> String {
             }
             _ => String::new(),
         },
+        Some(Error::NotFound(api)) if api.not_found().is_empty() => "; is each name right, and the address?".to_owned(),
         Some(Error::RateLimited(api) | Error::Unavailable(api)) => match api.retry_at {
             Some(at) => format!("; try again after {}", at.strftime("%FT%TZ")),
             None => String::new(),

@@ -1,14 +1,17 @@
 //! Follows terminations to their end, for people and for programs.
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lightsout_api::{Event, Termination};
+use lightsout_api::{Event, Termination, TerminationId};
 use lightsout_client::{Client, Error, Follow};
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
+use crate::connect;
 use crate::exit::{self, Hint};
+use crate::interrupt;
 use crate::output::{Progress, say};
 use crate::report::{people, show, show_reasons, verdict};
 
@@ -28,33 +31,23 @@ pub(crate) async fn follow(
     }
     let mut shown = Shown::new(accepted.iter().map(|termination| termination.people).sum(), json_lines);
     let mut finished = Vec::new();
-    let ended = tokio::select! {
-        ended = all(client, accepted, &mut shown, &mut finished) => Some(ended),
-        _ = tokio::signal::ctrl_c() => None,
+    let followed = all(client, accepted, &mut shown, &mut finished).await;
+    shown.finish(followed.is_ok());
+    let code = report(client, &finished, json_lines).await?;
+    let Err(error) = followed else { return Ok(code) };
+    let go_on = again(&accepted[finished.len()].id);
+    let hint = match &error {
+        Error::NotAuthenticated(_) => {
+            format!("the token may be your own that it ended; with a new one: {go_on}")
+        }
+        _ => format!("follow it with: {go_on}"),
     };
-    shown.finish(matches!(ended, Some(Ok(()))));
-    let report = report(client, &finished, json_lines);
-    let code = tokio::select! {
-        code = report => code?,
-        _ = tokio::signal::ctrl_c() => return Ok(exit::INTERRUPTED.into()),
-    };
-    let id = &accepted[finished.len().min(accepted.len() - 1)].id;
-    let to_go_on = format!("follow it with: lightsout terminations follow {id}");
-    match ended {
-        Some(Ok(())) => Ok(code),
-        Some(Err(error @ Error::NotAuthenticated(_))) => {
-            Err(anyhow::Error::from(error).context(exit::NotFollowed).context(Hint(format!(
-                "the token may be your own that it ended; with a new one: lightsout terminations follow {id}"
-            ))))
-        }
-        Some(Err(error)) => {
-            Err(anyhow::Error::from(error).context(exit::NotFollowed).context(Hint(to_go_on)))
-        }
-        None => {
-            eprintln!("\nthe termination goes on; {to_go_on}");
-            Ok(exit::INTERRUPTED.into())
-        }
-    }
+    Err(anyhow::Error::from(error).context(exit::NotFollowed).context(Hint(hint)))
+}
+
+/// The command that goes on.
+fn again(id: &TerminationId) -> String {
+    connect::command(&format!("terminations follow {id}"))
 }
 
 /// Shows what is finished, and answers the worst verdict.
@@ -84,6 +77,7 @@ async fn all(
 ) -> Result<(), Error> {
     for termination in accepted {
         let id = &termination.id;
+        interrupt::says(format!("the termination goes on; follow it with: {}", again(id)));
         shown.begin(termination);
         let mut events = client.follow_termination(&id.0);
         let mut ask = tokio::time::interval(ASK_EVERY);
@@ -116,7 +110,9 @@ struct Shown {
     before: u64,
     people: u64,
     systems: u64,
-    outcomes: u64,
+    /// In how many systems a person's outcome is final.
+    outcomes: HashMap<String, u64>,
+    done: u64,
     silent: Vec<String>,
     is_away: bool,
 }
@@ -124,21 +120,35 @@ struct Shown {
 impl Shown {
     fn new(people: u64, json_lines: bool) -> Self {
         let progress = (!json_lines).then(|| Progress::new("final", people));
-        Self { progress, before: 0, people: 0, systems: 1, outcomes: 0, silent: Vec::new(), is_away: false }
+        Self {
+            progress,
+            before: 0,
+            people: 0,
+            systems: 1,
+            outcomes: HashMap::new(),
+            done: 0,
+            silent: Vec::new(),
+            is_away: false,
+        }
     }
 
     fn begin(&mut self, accepted: &Termination) {
         self.before += self.people;
         self.people = accepted.people;
         self.systems = accepted.systems.len().max(1) as u64;
-        self.outcomes = 0;
+        self.outcomes.clear();
+        self.done = 0;
     }
 
     fn event(&mut self, event: &Event) {
-        self.outcomes += u64::from(event.event_type == "SESSION_TERMINATION_OUTCOME");
-        let done = self.before + (self.outcomes / self.systems).min(self.people);
+        let user_id = event.source.as_ref().and_then(|source| source.get("id")?.as_str());
+        if let Some(user_id) = user_id.filter(|_| event.event_type == "SESSION_TERMINATION_OUTCOME") {
+            let outcomes = self.outcomes.entry(user_id.to_owned()).or_default();
+            *outcomes += 1;
+            self.done += u64::from(*outcomes == self.systems);
+        }
         match &mut self.progress {
-            Some(progress) => progress.advance(done),
+            Some(progress) => progress.advance(self.before + self.done.min(self.people)),
             None => say!("{}", json!(event)),
         }
     }

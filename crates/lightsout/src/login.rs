@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::connect::{DEFAULT_PROFILE, Server, no_profile};
-use crate::exit::{self, Hint, Usage};
+use crate::exit::{Hint, Usage};
 use crate::output::say;
 use crate::profile::{self, Credentials, Profile};
 
@@ -159,16 +159,19 @@ async fn ask(question: &'static str) -> anyhow::Result<SecretString> {
     }
 }
 
-/// An interrupt meanwhile ends the program, and leaves the terminal as it was: with echo.
 async fn ask_terminal(question: &'static str) -> anyhow::Result<String> {
-    let before = termios::tcgetattr(std::io::stdin()).context("cannot ask for it")?;
-    let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(question));
-    tokio::select! {
-        answer = asked => answer?.context("cannot ask for it"),
-        _ = tokio::signal::ctrl_c() => {
-            let _ = termios::tcsetattr(std::io::stdin(), termios::OptionalActions::Now, &before);
-            eprintln!();
-            std::process::exit(exit::INTERRUPTED.into());
-        }
+    let _echo = Echo(termios::tcgetattr(std::io::stdin()).context("cannot ask for it")?);
+    tokio::task::spawn_blocking(move || rpassword::prompt_password(question))
+        .await?
+        .context("cannot ask for it")
+}
+
+/// Leaves the terminal as it was, with echo, also when an interrupt ends the question.
+struct Echo(termios::Termios);
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        // Nothing can be done about a terminal that is gone.
+        let _ = termios::tcsetattr(std::io::stdin(), termios::OptionalActions::Now, &self.0);
     }
 }

@@ -9,6 +9,7 @@ mod events;
 mod exit;
 mod follow;
 mod generate;
+mod interrupt;
 mod login;
 mod name;
 mod on_box;
@@ -76,13 +77,13 @@ async fn main() -> ExitCode {
         Command::Demo(command) => command.run().await,
         Command::Serve(command) => command.run().await,
         Command::Admin(command) => command.run().await,
-        Command::Login(command) => command.run().await,
+        Command::Login(command) => interrupt::or(command.run()).await,
         Command::Logout(command) => command.run(),
-        Command::Whoami(command) => command.run().await,
-        Command::Events(command) => command.run().await,
-        Command::Users(command) => command.run().await,
-        Command::Groups(command) => command.run().await,
-        Command::Terminations(command) => command.run().await,
+        Command::Whoami(command) => interrupt::or(command.run()).await,
+        Command::Events(command) => interrupt::or(command.run()).await,
+        Command::Users(command) => interrupt::or(command.run()).await,
+        Command::Groups(command) => interrupt::or(command.run()).await,
+        Command::Terminations(command) => interrupt::or(command.run()).await,
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
     };
@@ -90,7 +91,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let words = format!("error: {}{}", exit::words_of(&error), exit::hint_of(&error));
-            eprintln!("{}", output::clean(&words));
+            eprintln!("{}", output::one_line(&words));
             exit::code_of(&error)
         }
     }

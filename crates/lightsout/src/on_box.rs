@@ -16,13 +16,16 @@ use crate::confirm::confirm;
 use crate::directory::find_login;
 use crate::events::line;
 use crate::exit::{self, Unknown, Usage};
-use crate::output::say;
+use crate::interrupt;
+use crate::output::{one_line, say};
 use crate::report::{counted, people};
 use crate::targets::Targets;
 use crate::terminate::{AGAIN, How};
 
 /// How long Box's admin events are watched.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// What an interrupt says once the request may be on its way.
+const SENT: &str = "interrupted; Box may have accepted it, and then it goes on";
 /// How many look-ups are under way at once.
 const LOOKUPS: usize = 4;
 
@@ -51,6 +54,7 @@ pub(crate) async fn end_users(how: &How, client: &Client, targets: Targets) -> a
     }
     ensure!(count > 0, Unknown("none of them is known at Box, so nothing was ended".to_owned()));
     confirm(count, &[], how.yes)?;
+    interrupt::says(SENT);
     let manager = SessionTerminationManager::new(client.clone());
     let body = PostUsersTerminateSessionsRequest { user_ids: Some(ids), user_logins: Some(logins) };
     let code = if how.follow {
@@ -84,6 +88,7 @@ pub(crate) async fn end_groups(how: &How, client: &Client, mut ids: Vec<String>)
         }
         confirm(members, &[], how.yes)?;
     }
+    interrupt::says(SENT);
     let manager = SessionTerminationManager::new(client.clone());
     let count = ids.len() as u64;
     let body = PostGroupsTerminateSessionsRequest { group_ids: ids };
@@ -185,7 +190,7 @@ fn accepted<R>(how: &How, parts: Vec<Part<R, SessionTerminationMessage>>) -> any
 
 fn taken_words(message: &SessionTerminationMessage) -> String {
     match &message.message {
-        Some(message) => format!("accepted     Box says: {message}"),
+        Some(message) => format!("accepted     Box says: {}", one_line(message)),
         None => "accepted     by Box, without a message".to_owned(),
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::interrupt;
+
 /// Prints a line. Whoever reads may stop early (`| head`): that ends the program quietly.
 macro_rules! say {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
@@ -18,7 +20,7 @@ pub(crate) fn line(text: Arguments<'_>) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(0),
         Err(error) => {
-            eprintln!("error: cannot write the output: {error}");
+            eprintln!("error: cannot write the output: {error}{}", interrupt::words("; "));
             exit(1);
         }
     }
@@ -27,6 +29,11 @@ pub(crate) fn line(text: Arguments<'_>) {
 /// A text without characters that act on a terminal: names and messages are others' words.
 pub(crate) fn clean(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
+}
+
+/// The same for a value, which stands in one line and cannot make another.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// A number with commas.
@@ -68,6 +75,7 @@ impl Progress {
                 .with_style(style.expect("the template is right").progress_chars("=> "))
                 .with_message(label.to_owned())
         });
+        interrupt::clears(bar.clone());
         Self { label: label.to_owned(), total, done: 0, told: 0, bar }
     }
 
@@ -98,7 +106,11 @@ impl Progress {
 
     pub(crate) fn finish(mut self) {
         match &self.bar {
-            Some(bar) => bar.finish(),
+            Some(bar) => {
+                bar.finish();
+                // The bar leaves the cursor behind it.
+                eprintln!();
+            }
             None => self.line(),
         }
     }
@@ -115,6 +127,7 @@ mod tests {
 
     #[test]
     fn words_of_others_cannot_act_on_the_terminal() {
+        assert_eq!(one_line("a\nstate  done"), "a\u{fffd}state  done");
         assert_eq!(clean("a\u{1b}[2Jb\rc\u{9b}d\te\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\te\n");
     }
 

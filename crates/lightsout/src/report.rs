@@ -6,7 +6,8 @@ use lightsout_api::{Outcome, OutcomeState, Termination, TerminationState};
 use lightsout_client::Client;
 use serde_json::json;
 
-use crate::output::{count, say};
+use crate::connect::command;
+use crate::output::{count, one_line, say};
 
 /// How many reasons are shown; `terminations outcomes --open` lists all.
 const REASONS_MAX: usize = 5;
@@ -56,12 +57,13 @@ fn left_out(skip: &lightsout_api::Skip) -> String {
         lightsout_api::SkipReason::Unknown => "not known here",
         lightsout_api::SkipReason::NotPermitted => "you may not end their sessions",
     };
-    format!("\nleft out     {} {}: {why}", skip.kind, skip.value)
+    format!("\nleft out     {} {}: {why}", skip.kind, one_line(&skip.value))
 }
 
 pub(crate) fn line(termination: &Termination) -> String {
     let who = termination.asked_by.login.as_deref().unwrap_or(&termination.asked_by.id);
-    let reason = termination.reason.as_deref().map(|reason| format!("  {reason}")).unwrap_or_default();
+    let reason =
+        termination.reason.as_deref().map(|reason| format!("  {}", one_line(reason))).unwrap_or_default();
     format!(
         "{}  {}  {}  {}  by {who}{reason}",
         termination.created_at.strftime("%FT%TZ"),
@@ -84,7 +86,7 @@ asked        {} by {}",
         termination.asked_by.login.as_deref().unwrap_or(&termination.asked_by.id)
     );
     if let Some(reason) = &termination.reason {
-        text.push_str(&format!("\nreason       {reason}"));
+        text.push_str(&format!("\nreason       {}", one_line(reason)));
     }
     if let Some(finished_at) = termination.finished_at {
         text.push_str(&format!("\nfinished     {finished_at}"));
@@ -123,7 +125,10 @@ asked        {} by {}",
         text.push_str(&format!("\nlog head     {}:{}", head.position, head.hash));
     }
     if termination.state == TerminationState::Running {
-        text.push_str(&format!("\nnext         lightsout terminations follow {}", termination.id));
+        text.push_str(&format!(
+            "\nnext         {}",
+            command(&format!("terminations follow {}", termination.id))
+        ));
     }
     text
 }
@@ -169,7 +174,7 @@ pub(crate) async fn show_reasons(client: &Client, termination: &Termination) -> 
         }
     }
     if termination.state == TerminationState::DoneWithFailures {
-        say!("next         lightsout terminations retry {}", termination.id);
+        say!("next         {}", command(&format!("terminations retry {}", termination.id)));
     }
     Ok(())
 }
@@ -181,6 +186,6 @@ pub(crate) fn outcome_line(outcome: &Outcome) -> String {
         0 => String::new(),
         n => format!(", {}", sessions(n)),
     };
-    let why = outcome.detail.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    let why = outcome.detail.as_deref().map(|why| format!(": {}", one_line(why))).unwrap_or_default();
     format!("{:<12} {who}: {state}{ended}{why}", outcome.system)
 }

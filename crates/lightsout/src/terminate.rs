@@ -10,10 +10,12 @@ use lightsout_client::{Client, Error, Part, Parts};
 use serde_json::json;
 
 use crate::confirm::{ASK_ABOVE, confirm};
-use crate::connect::Server;
+use crate::connect::{self, Server};
 use crate::directory::{GroupsList, GroupsMembers, UsersList, UsersShow, find_group};
-use crate::exit::{self, Hint, Usage};
+use crate::exit::{self, Hint, Unknown, Usage};
 use crate::follow::{follow, worst};
+use crate::interrupt;
+use crate::name::NotThere;
 use crate::on_box;
 use crate::output::say;
 use crate::profile::Wire;
@@ -188,8 +190,9 @@ impl UsersTerminate {
         for file in &self.files {
             all.append(targets::read(file, self.format, self.column.as_deref())?);
         }
+        let fate = if self.how.skip_unknown { "left out" } else { "unreadable" };
         for rejected in &all.rejected {
-            eprintln!("left out     {}, line {}: {}", rejected.source, rejected.line, rejected.why);
+            eprintln!("{fate:<12} {}, line {}: {}", rejected.source, rejected.line, rejected.why);
         }
         let lines = counted(all.rejected.len() as u64, "line names", "lines name");
         ensure!(
@@ -214,14 +217,24 @@ impl GroupsTerminate {
         let connection = self.how.server.connect()?;
         let client = &connection.client;
         let mut ids = self.ids;
+        let mut left_out = false;
         for name in &self.names {
-            ids.push(find_group(client, name).await?.id.0);
+            match find_group(client, name).await {
+                Err(error) if self.how.skip_unknown && error.is::<NotThere>() => {
+                    eprintln!("{:<12} {error}", "left out");
+                    left_out = true;
+                }
+                group => ids.push(group?.id.0),
+            }
         }
+        ensure!(!ids.is_empty(), Unknown("no group is left, so nothing was ended".to_owned()));
         if connection.wire == Wire::Box {
             return on_box::end_groups(&self.how, client, ids).await;
         }
         let group_ids = ids.into_iter().map(Into::into).collect();
-        self.how.end(client, CreateTermination { group_ids, ..CreateTermination::default() }).await
+        let code =
+            self.how.end(client, CreateTermination { group_ids, ..CreateTermination::default() }).await?;
+        Ok(if left_out { worst(code, exit::PARTLY_FAILED.into()) } else { code })
     }
 }
 
@@ -246,6 +259,7 @@ impl How {
         let named = request.user_ids.len() + request.logins.len();
         let is_split = named > PART.size;
         let may_be_many = named as u64 > ASK_ABOVE || !request.group_ids.is_empty();
+        interrupt::says("interrupted; nothing was ended");
         // A list that is split is looked up as a whole first: half of it must not end on its own.
         if is_split || may_be_many && !self.yes {
             let preview = self.preview(client, &request).await?;
@@ -261,7 +275,7 @@ impl How {
     /// An error that refuses everybody, with what leaves out whom it names.
     fn refused(&self, error: Error) -> anyhow::Error {
         let hint = match &error {
-            Error::NotFound(_) if !self.skip_unknown => {
+            Error::NotFound(api) if !self.skip_unknown && !api.not_found().is_empty() => {
                 "nothing was ended; --skip-unknown leaves out who is not known"
             }
             // A missing scope or role refuses whatever is skipped.
@@ -274,6 +288,8 @@ impl How {
     }
 
     async fn send(&self, client: &Client, request: &CreateTermination) -> anyhow::Result<ExitCode> {
+        let look = connect::command("terminations list");
+        interrupt::says(format!("interrupted; some of it may have been accepted: look with: {look}"));
         let parts = client.terminate_in_parts(request, PART).await;
         let of = parts.len();
         let (mut accepted, mut failure) = (Vec::new(), None);

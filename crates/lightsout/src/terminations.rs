@@ -28,7 +28,7 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Shows one termination; its exit code says whether every end is verified.
+    /// Shows one termination; exits with 5 if it is finished and not every end is verified.
     #[command(after_help = "Example:\n  lightsout terminations show t_1f")]
     Show {
         /// The termination's id.
