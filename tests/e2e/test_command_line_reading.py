@@ -169,7 +169,8 @@ def test_events_are_followed_from_anywhere_and_say_how_to_go_on(tenant: Tenant, 
         said = follower.stderr.read_text()
     assert [e["event_type"] for e in first] == ["SESSION_TERMINATION_DONE"] * 2
     assert [e["additional_details"]["termination_id"] for e in first] == tenant.termination_ids()
-    position = said.strip().removeprefix("to go on: lightsout events follow --from ")
+    position, flags = said.strip().removeprefix("to go on: lightsout events follow --from ").split(" ", 1)
+    assert flags == "--type SESSION_TERMINATION_DONE"
     assert position.isdigit(), said
 
     end(cyd)

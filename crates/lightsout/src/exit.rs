@@ -119,7 +119,9 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> String {
             }
             _ => String::new(),
         },
-        Some(Error::NotFound(api)) if api.not_found().is_empty() => "; is each name right, and the address?".to_owned(),
+        Some(Error::NotFound(api)) if api.not_found().is_empty() => {
+            "; is each name right, and the address?".to_owned()
+        }
         Some(Error::RateLimited(api) | Error::Unavailable(api)) => match api.retry_at {
             Some(at) => format!("; try again after {}", at.strftime("%FT%TZ")),
             None => String::new(),

@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 
 use crate::exit;
+
+/// How long a command may take to let go of what it holds.
+const GOES_WITHIN: Duration = Duration::from_millis(100);
 
 static WORDS: Mutex<String> = Mutex::new(String::new());
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -27,16 +31,23 @@ pub(crate) fn words(before: &str) -> String {
 }
 
 /// Runs a command to its end or to an interrupt, whichever is first.
-pub(crate) async fn or<F: Future<Output = anyhow::Result<ExitCode>>>(command: F) -> anyhow::Result<ExitCode> {
+///
+/// The command is a task of its own: it may wait for a terminal or a pipe, which no interrupt ends.
+pub(crate) async fn or<F>(command: F) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<ExitCode>> + Send + 'static,
+{
+    let mut command = tokio::spawn(command);
     tokio::select! {
-        result = command => result,
-        _ = tokio::signal::ctrl_c() => {
-            if let Some(bar) = BAR.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                bar.finish_and_clear();
-            }
-            eprintln!("{}", words("\n"));
-            // Not by returning: a question may still wait for its answer in a thread.
-            std::process::exit(exit::INTERRUPTED.into());
-        }
+        ended = &mut command => return ended?,
+        _ = tokio::signal::ctrl_c() => {}
     }
+    command.abort();
+    // So that what it holds is put back, such as the terminal's echo.
+    let _ = tokio::time::timeout(GOES_WITHIN, command).await;
+    if let Some(bar) = BAR.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        bar.finish_and_clear();
+    }
+    eprintln!("{}", words("\n"));
+    std::process::exit(exit::INTERRUPTED.into());
 }
