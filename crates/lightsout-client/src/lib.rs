@@ -48,6 +48,7 @@
 #![deny(missing_docs)]
 
 mod auth;
+mod away;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
@@ -61,6 +62,7 @@ mod random;
 mod retry;
 mod session_termination;
 mod sessions;
+mod sse;
 mod terminations;
 mod transport;
 mod wait;

@@ -5,6 +5,7 @@
 mod auth;
 #[cfg(feature = "blocking")]
 mod blocking;
+mod following;
 mod kit;
 mod misbehaviour;
 mod oauth;
