@@ -13,3 +13,4 @@ mod oauth;
 mod secrets;
 mod service;
 mod transport;
+mod waiting;
