@@ -41,7 +41,8 @@
 //! # Features
 //!
 //! * `blocking`: `blocking`, the same for programs without async.
-//! * `tracing`: one debug event for each attempt, with method, path, status and time.
+//! * `tracing`: one debug event for each attempt, with method, path, status and time; of a stream, when
+//!   it is opened.
 //!
 //! TLS is rustls with the operating system's certificates; nothing has to be set up for it.
 

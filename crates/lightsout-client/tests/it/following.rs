@@ -104,3 +104,21 @@ async fn stream_of_another_kind_of_line_ends_is_read() {
     let server = answering([stream(&text.replace('\n', "\r\n")), termination("done")]).await;
     assert_eq!(event_ids(client(&server.url, developer()).follow_termination("t1")).await, ["e1", "e2"]);
 }
+
+#[tokio::test]
+async fn stream_that_is_slow_to_open_is_opened_again() {
+    let slow_error = Answer::empty(503).header("content-length", "1000");
+    let server = answering([closing().gated(), slow_error, closing(), termination("done")]).await;
+    let builder = Client::builder(developer()).base_url(&server.url).timeout(SECOND / 4);
+    let events = builder.build().expect("a client").follow_termination("t1");
+    assert_eq!(event_ids(events).await, ["e2"]);
+    assert_eq!(server.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn event_without_an_end_ends_following() {
+    let server = answering([stream(&"data: and so on\n".repeat(1_000)).endless()]).await;
+    let error = client(&server.url, developer()).follow_termination("t1").next().await;
+    let error = error.expect_err("nobody keeps it all");
+    assert!(matches!(error, Error::Unreadable { status: 200, .. }), "{error:?}");
+}

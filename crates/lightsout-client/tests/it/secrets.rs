@@ -195,6 +195,20 @@ async fn attempt_is_told_by_method_path_status_and_number() {
 }
 
 #[tokio::test]
+async fn opening_of_a_stream_is_told_like_an_attempt() {
+    let server = crate::kit::answering([Answer::empty(404)]).await;
+    Log::begin();
+    let client = crate::kit::client(&server.url, Auth::developer_token("HUSH-developer"));
+    client.follow_termination("t1").next().await.expect_err("there is none");
+    let text = Log::text();
+    let line = text.lines().find(|line| line.contains("lightsout_client")).expect("an event");
+    for word in ["failed", "attempt=1", "status=404", "path=\"/v1/terminations/t1/events\""] {
+        assert!(line.contains(word), "{word} is not in {line}");
+    }
+    assert_no_secret(&text);
+}
+
+#[tokio::test]
 async fn refused_connection_is_tried_again_also_by_a_careful_client() {
     for repeat_lost_terminations in [true, false] {
         Log::begin();
