@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use lightsout_client::api::TerminationState;
-use lightsout_client::{Client, Error, Follow, Retry};
+use lightsout_client::{Client, Error, EventQuery, Follow, Retry};
 use lightsout_testkit::Answer;
 
-use crate::kit::{answering, client, developer, sse, stream, termination};
+use serde_json::json;
+
+use crate::kit::{answering, client, developer, event, sse, stream, termination};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -121,4 +123,62 @@ async fn event_without_an_end_ends_following() {
     let error = client(&server.url, developer()).follow_termination("t1").next().await;
     let error = error.expect_err("nobody keeps it all");
     assert!(matches!(error, Error::Unreadable { status: 200, .. }), "{error:?}");
+}
+
+fn page(n: u32) -> Answer {
+    Answer::json(
+        200,
+        json!({"chunk_size": 1, "next_stream_position": n, "entries": [event(n, "LOGIN", "12")]}),
+    )
+}
+
+fn once(base_url: &str) -> Client {
+    Client::builder(developer()).base_url(base_url).retry(Retry::never()).build().expect("a client")
+}
+
+#[tokio::test]
+async fn outage_is_outlived_and_the_server_asked_no_faster() {
+    let away = Answer::empty(503).header("retry-after", "1");
+    let server = answering([page(1), away, Answer::empty(500), page(2)]).await;
+    let mut events = once(&server.url).follow_events(EventQuery::streaming(), SECOND / 2);
+    assert_eq!(events.next().await.expect("a page").expect("an event").event_id, "e1");
+    assert!(events.is_connected());
+    let mut was_away = false;
+    let event = loop {
+        // Dropped again and again, it still waits as it should.
+        match tokio::time::timeout(Duration::from_millis(20), events.next()).await {
+            Ok(next) => break next.expect("it goes on by itself").expect("an event"),
+            Err(_) => was_away |= !events.is_connected(),
+        }
+    };
+    assert_eq!(event.event_id, "e2");
+    assert!(was_away && events.is_connected());
+    let at: Vec<_> = server.calls().iter().map(|call| call.at).collect();
+    assert_eq!(at.len(), 4);
+    assert!(at[2] - at[1] >= SECOND, "as the server said");
+    assert!(at[3] - at[2] >= SECOND / 2, "as the caller said");
+}
+
+#[tokio::test]
+async fn dropped_call_loses_no_page_that_was_asked_for() {
+    let server = answering([page(1).gated()]).await;
+    let mut events = once(&server.url).follow_events(EventQuery::streaming(), SECOND);
+    tokio::select! {
+        _ = events.next() => panic!("the answer is held back"),
+        () = server.arrived(1) => {}
+    }
+    server.release();
+    assert!(events.next().await.expect("a page").is_some());
+    assert_eq!(server.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn refusal_ends_following_and_is_not_hammered() {
+    let server = answering([Answer::empty(403)]).await;
+    let mut events = once(&server.url).follow_events(EventQuery::streaming(), SECOND / 2);
+    for _ in 0..2 {
+        assert!(matches!(events.next().await, Err(Error::NotAllowed(_))));
+    }
+    let calls = server.calls();
+    assert!(calls[1].at - calls[0].at >= SECOND / 2);
 }
