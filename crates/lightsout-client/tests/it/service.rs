@@ -190,6 +190,23 @@ async fn lists_are_read_over_every_page() {
 }
 
 #[tokio::test]
+async fn server_that_repeats_a_page_ends_the_list() {
+    let user = json!({"type": "user", "id": "1"});
+    let repeats = Answer::json(200, json!({"entries": [user], "next_marker": "m1"}));
+    let server = answering([repeats]).await;
+    let error = client(&server.url, developer()).all_users("").collect().await.expect_err("it has no end");
+    assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
+    assert_eq!(server.calls().len(), 2);
+
+    let group = json!({"type": "group", "id": "1"});
+    let stays = Answer::json(200, json!({"entries": [group], "offset": 0}));
+    let server = answering([stays]).await;
+    let error = client(&server.url, developer()).all_groups("").collect().await.expect_err("it has no end");
+    assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[tokio::test]
 async fn refusal_says_what_is_missing() {
     let service = Service::start().await;
     let missing = |error: Error| {
