@@ -7,15 +7,31 @@ use std::time::Duration;
 use lightsout_client::api::{CreateTermination, CreateUser, OutcomeState, TerminationState};
 use lightsout_client::{
     Auth, Client, CreateUserTerminateSessionRequestBody, Error, EventQuery, Jwt, Missing, NotFound, Parts,
-    SessionTerminationManager,
+    Retry, SessionTerminationManager,
 };
 use lightsout_testkit::{Answer, Service};
 use serde_json::{Value, json};
 
-use crate::kit::{answering, client, developer, event};
+use crate::kit::{answering, client, developer, event, termination};
 
 fn admin(service: &Service) -> Client {
     client(&service.url, Auth::developer_token(service.token.as_str()))
+}
+
+#[tokio::test]
+async fn part_whose_answer_was_lost_is_sent_again_under_its_key() {
+    let server = answering([Answer::drop_after_reading(), termination("done")]).await;
+    let once = Client::builder(developer()).base_url(&server.url).retry(Retry::never());
+    let client = once.build().expect("a client");
+    let mut parts = client.terminate_in_parts(&of(&["a@x", "b@x"]), Parts { size: 1, at_once: 1 }).await;
+    assert!(matches!(parts[1].result, Err(Error::NotSent)));
+    let part = parts.remove(0);
+    assert!(matches!(part.result, Err(Error::Transport { may_have_arrived: true, .. })));
+    client.terminate(&part.request, part.idempotency_key.as_deref()).await.expect("accepted");
+    let calls = server.calls();
+    assert_eq!(calls[0].body, calls[1].body);
+    assert_eq!(calls[0].header("idempotency-key"), calls[1].header("idempotency-key"));
+    assert_ne!(part.idempotency_key, parts[0].idempotency_key);
 }
 
 fn of(logins: &[&str]) -> CreateTermination {
