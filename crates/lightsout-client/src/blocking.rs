@@ -121,6 +121,18 @@ impl Client {
         self.client.authorization(redirect_uri, scopes)
     }
 
+    /// The address that it speaks to, without `/2.0`.
+    ///
+    /// ```
+    /// use lightsout_client::{Auth, BOX, blocking::Client};
+    ///
+    /// assert_eq!(Client::new(BOX, Auth::developer_token("TOKEN"))?.base_url(), BOX);
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
+    pub fn base_url(&self) -> &str {
+        self.client.base_url()
+    }
+
     fn with(&self, client: crate::Client) -> Self {
         Self { client, runtime: Arc::clone(&self.runtime) }
     }
@@ -219,6 +231,53 @@ pub struct Each<T> {
     next: T,
     runtime: Arc<Runtime>,
     ended: bool,
+}
+
+impl Each<crate::Events> {
+    /// Where a later reader goes on; see [`Events::position`](crate::Events::position).
+    ///
+    /// ```
+    /// # lightsout_testkit::example_blocking(|service| {
+    /// # use lightsout_client::{Auth, blocking::Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.as_str()))?;
+    /// use lightsout_client::EventQuery;
+    ///
+    /// let mut events = client.events(EventQuery::history());
+    /// while let Some(event) = events.next().transpose()? {
+    ///     println!("{}", event.event_type);
+    /// }
+    /// assert!(events.position().is_some());
+    /// # Ok(()) });
+    /// ```
+    pub fn position(&self) -> Option<&str> {
+        self.next.position()
+    }
+
+    /// Whether the server answered when it was asked last.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, BOX, EventQuery, blocking::Client};
+    /// let client = Client::new(BOX, Auth::developer_token("TOKEN"))?;
+    /// assert!(client.events(EventQuery::history()).is_connected(), "nothing failed yet");
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
+    pub fn is_connected(&self) -> bool {
+        self.next.is_connected()
+    }
+}
+
+impl Each<crate::Follow> {
+    /// Whether the server answered when it was asked last.
+    ///
+    /// ```
+    /// # use lightsout_client::{Auth, BOX, blocking::Client};
+    /// let client = Client::new(BOX, Auth::developer_token("TOKEN"))?;
+    /// assert!(client.follow_termination("t1").is_connected(), "nothing failed yet");
+    /// # Ok::<(), lightsout_client::Error>(())
+    /// ```
+    pub fn is_connected(&self) -> bool {
+        self.next.is_connected()
+    }
 }
 
 /// Stamps out the iterator over one kind of list.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::auth::{Auth, Tokens};
 use crate::error::Error;
 use crate::retry::{Pace, Repeat, Retry};
-use crate::transport::{Addresses, Answer, Transport, check, check_address};
+use crate::transport::{Addresses, Answer, Transport, check_address};
 
 /// Box's own address.
 pub const BOX: &str = "https://api.box.com";
@@ -174,7 +174,12 @@ impl Client {
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Result<(), Error> {
-        self.send(Method::DELETE, path, Repeat::Harmless, |request| request).await.map(drop)
+        let mut pace = Pace::new(&self.transport.retry, Repeat::Harmless);
+        match self.attempts(Method::DELETE, path, &mut pace, |request| request).await {
+            // The attempt whose answer was lost has deleted it.
+            Err(Error::NotFound(_)) if pace.may_have_happened() => Ok(()),
+            result => result.map(drop),
+        }
     }
 
     /// Sends a request with a token; a refused token is replaced once. Answers only with success.
@@ -185,7 +190,16 @@ impl Client {
         repeat: Repeat,
         fill: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Answer, Error> {
-        let mut pace = Pace::new(&self.transport.retry, repeat);
+        self.attempts(method, path, &mut Pace::new(&self.transport.retry, repeat), fill).await
+    }
+
+    async fn attempts(
+        &self,
+        method: Method,
+        path: &str,
+        pace: &mut Pace<'_>,
+        fill: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Answer, Error> {
         let mut refused = None;
         loop {
             // The token is fetched for all who wait for it, so it has a deadline of its own.
@@ -193,7 +207,7 @@ impl Client {
                 .await
                 .unwrap_or_else(|_| Err(Error::no_token_in_time(self.base_url())))?;
             let request = fill(self.request(method.clone(), path, &token));
-            match self.transport.once(request, &pace).await {
+            match self.transport.once(request, pace).await {
                 Ok(answer) => return Ok(answer),
                 Err(Error::NotAuthenticated(_)) if self.may_refresh(refused.as_ref()) => {
                     refused = Some(token);
@@ -212,7 +226,7 @@ impl Client {
         let mut refused = None;
         loop {
             let token = self.tokens.token(refused.as_ref()).await?;
-            match check(fill(self.request(Method::GET, path, &token)).send().await?).await {
+            match self.transport.open(fill(self.request(Method::GET, path, &token))).await {
                 Err(Error::NotAuthenticated(_)) if self.may_refresh(refused.as_ref()) => {
                     refused = Some(token);
                 }

@@ -8,6 +8,7 @@ use reqwest::header::{self, HeaderMap};
 use serde_json::Value;
 
 use crate::retry;
+use crate::transport::ERROR_BODY_MAX;
 
 /// Why a call failed. No variant holds a token or a secret.
 ///
@@ -128,6 +129,12 @@ impl Error {
     pub(crate) fn no_token_in_time(address: &str) -> Self {
         let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no token within the call's deadline");
         Self::Transport { address: address.to_owned(), may_have_arrived: false, source: Arc::new(source) }
+    }
+
+    /// This server did not begin to answer within the time of an attempt.
+    pub(crate) fn no_answer_in_time(address: &str) -> Self {
+        let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within the timeout");
+        Self::Transport { address: address.to_owned(), may_have_arrived: true, source: Arc::new(source) }
     }
 
     pub(crate) fn unreadable(status: u16, source: serde_json::Error) -> Self {
@@ -364,7 +371,8 @@ impl ApiError {
         self.message = match text.trim() {
             "" => "an answer without a body".to_owned(),
             page if page.starts_with('<') => {
-                format!("a page instead of JSON ({content_type}, {} bytes)", body.len())
+                let least = if body.len() < ERROR_BODY_MAX { "" } else { "at least " };
+                format!("a page instead of JSON ({content_type}, {least}{} bytes)", body.len())
             }
             text => text.chars().take(200).collect(),
         };

@@ -1,12 +1,16 @@
 //! Admin events: pages of them, and a stream that follows.
 
 use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use lightsout_api::{Event, EventPage};
 
+use crate::away::Away;
 use crate::client::Client;
 use crate::error::Error;
 
@@ -139,6 +143,8 @@ impl Client {
 
     /// Reads admin events and goes on with what comes, asking anew after `every`.
     ///
+    /// A server that is away for up to 5 minutes is waited for; [`Events::is_connected`] says so meanwhile.
+    ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
     /// # use lightsout_client::{Auth, Client};
@@ -161,15 +167,26 @@ impl Client {
 }
 
 /// Admin events, one by one, each once.
-#[derive(Debug)]
 pub struct Events {
     client: Client,
     query: EventQuery,
     every: Option<Duration>,
+    /// The page that is asked for, kept when a call of `next` is dropped.
+    asking: Option<BoxFuture<'static, Result<EventPage, Error>>>,
+    away: Away,
     ready: VecDeque<Event>,
     next_position: Option<String>,
     seen: HashSet<String>,
     seen_order: VecDeque<String>,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("query", &self.query)
+            .field("every", &self.every)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Events {
@@ -178,6 +195,8 @@ impl Events {
             client,
             query,
             every,
+            asking: None,
+            away: Away::new(),
             ready: VecDeque::new(),
             next_position: None,
             seen: HashSet::new(),
@@ -185,7 +204,10 @@ impl Events {
         }
     }
 
-    /// The next event; none at the newest one, unless it follows. After an error it may be called again.
+    /// The next event; none at the newest one, unless it follows.
+    ///
+    /// After an error it may be called again. A call may be dropped, as in `select!` or after a timeout:
+    /// what it began goes on with the next one.
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
@@ -206,7 +228,15 @@ impl Events {
             if let Some(position) = self.next_position.take() {
                 self.query.position = Some(position);
             }
-            let page = self.client.event_page(&self.query).await?;
+            let page = match (self.page().await, self.every) {
+                (Ok(page), _) => page,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(every)) => {
+                    self.away.failed(Some(error), every)?;
+                    continue;
+                }
+            };
+            self.away.reset();
             let position = page.position();
             // A page that leads to itself is the newest one, whatever it repeats.
             let newest = page.entries.is_empty() || self.query.position.as_ref() == Some(&position);
@@ -219,9 +249,41 @@ impl Events {
             if newest && self.ready.is_empty() {
                 self.query.position = self.next_position.take();
                 let Some(every) = self.every else { return Ok(None) };
-                tokio::time::sleep(every).await;
+                self.away.wait(every);
             }
         }
+    }
+
+    async fn page(&mut self) -> Result<EventPage, Error> {
+        self.away.over().await;
+        let asking = self.asking.get_or_insert_with(|| {
+            let (client, query) = (self.client.clone(), self.query.clone());
+            async move { client.event_page(&query).await }.boxed()
+        });
+        let page = asking.await;
+        self.asking = None;
+        page
+    }
+
+    /// Whether the server answered when it was asked last; following goes on by itself once it does again.
+    ///
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{Auth, Client};
+    /// # let client = Client::new(&service.url, Auth::developer_token(service.token.clone()))?;
+    /// # use lightsout_client::EventQuery;
+    /// use std::time::Duration;
+    ///
+    /// let mut events = client.follow_events(EventQuery::history(), Duration::from_secs(5));
+    /// match tokio::time::timeout(Duration::from_secs(5), events.next()).await {
+    ///     Ok(event) => println!("{:?}", event?),
+    ///     Err(_) if events.is_connected() => println!("nothing new"),
+    ///     Err(_) => println!("the server is away"),
+    /// }
+    /// # Ok(()) });
+    /// ```
+    pub fn is_connected(&self) -> bool {
+        self.away.is_connected().load(Ordering::Relaxed)
     }
 
     /// Where a later reader goes on: at the page of the last event given, so some may come again.

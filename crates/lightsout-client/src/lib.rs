@@ -41,13 +41,15 @@
 //! # Features
 //!
 //! * `blocking`: `blocking`, the same for programs without async.
-//! * `tracing`: one debug event for each attempt, with method, path, status and time.
+//! * `tracing`: one debug event for each attempt, with method, path, status and time; of a stream, when
+//!   it is opened.
 //!
 //! TLS is rustls with the operating system's certificates; nothing has to be set up for it.
 
 #![deny(missing_docs)]
 
 mod auth;
+mod away;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
@@ -61,6 +63,7 @@ mod random;
 mod retry;
 mod session_termination;
 mod sessions;
+mod sse;
 mod terminations;
 mod transport;
 mod wait;

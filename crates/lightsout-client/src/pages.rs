@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use futures_util::{Stream, stream};
 use lightsout_api::Page;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -17,6 +17,11 @@ pub struct Pages<T> {
     query: Vec<(&'static str, String)>,
     place: Place,
     ready: VecDeque<T>,
+}
+
+/// The server leads to the page that it has given.
+fn repeated() -> Error {
+    Error::unreadable(200, serde_json::Error::custom("the server repeats a page of the list"))
 }
 
 #[derive(Debug)]
@@ -36,6 +41,8 @@ impl<T: DeserializeOwned> Pages<T> {
     }
 
     /// The next entry; none at the end. After an error the same page is asked for again.
+    ///
+    /// A server that leads to the page that it has just given is [`Error::Unreadable`].
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
@@ -59,13 +66,15 @@ impl<T: DeserializeOwned> Pages<T> {
                 Place::Offset(offset) => query.push(("offset", offset.to_string())),
             }
             let page: Page<T> = self.client.get(&self.path, &query).await?;
-            self.place = match self.place {
+            self.place = match &self.place {
+                Place::Offset(offset) if page.offset.is_some_and(|at| at < *offset) => return Err(repeated()),
                 Place::Offset(offset) => {
                     let next = offset + page.entries.len() as u64;
                     let more = !page.entries.is_empty() && page.total_count.is_none_or(|total| next < total);
                     if more { Place::Offset(next) } else { Place::End }
                 }
-                Place::Marker(_) => match page.next_marker.filter(|marker| !marker.is_empty()) {
+                Place::Marker(used) => match page.next_marker.filter(|marker| !marker.is_empty()) {
+                    Some(marker) if used.as_ref() == Some(&marker) => return Err(repeated()),
                     Some(marker) => Place::Marker(Some(marker)),
                     None => Place::End,
                 },

@@ -27,6 +27,9 @@ impl Default for Parts {
 pub struct Part<R, A> {
     /// What was asked for. A part that failed can be sent again as it is.
     pub request: R,
+    /// The key that a termination of a service was sent with: sent again with it, as by
+    /// [`Client::terminate`](crate::Client::terminate), the part ends nobody's sessions twice. Box has none.
+    pub idempotency_key: Option<String>,
     /// The answer. After a failure that another part would meet as well (the credentials, the server,
     /// the way to it), parts that were not begun are [`Error::NotSent`].
     pub result: Result<A, Error>,
@@ -38,18 +41,33 @@ where
     R: Clone,
     F: Future<Output = Result<A, Error>>,
 {
+    send_keyed(requests, at_once, || None, |request, _| one(request)).await
+}
+
+/// The same, each with a key.
+pub(crate) async fn send_keyed<R, A, F>(
+    requests: Vec<R>,
+    at_once: usize,
+    key: impl Fn() -> Option<String>,
+    one: impl Fn(R, Option<String>) -> F,
+) -> Vec<Part<R, A>>
+where
+    R: Clone,
+    F: Future<Output = Result<A, Error>>,
+{
     let stopped = AtomicBool::new(false);
-    let (stopped, one) = (&stopped, &one);
+    let (stopped, key, one) = (&stopped, &key, &one);
     stream::iter(requests)
         .map(|request| async move {
+            let idempotency_key = key();
             if stopped.load(Ordering::Relaxed) {
-                return Part { request, result: Err(Error::NotSent) };
+                return Part { request, idempotency_key, result: Err(Error::NotSent) };
             }
-            let result = one(request.clone()).await;
+            let result = one(request.clone(), idempotency_key.clone()).await;
             if result.as_ref().is_err_and(stops_the_others) {
                 stopped.store(true, Ordering::Relaxed);
             }
-            Part { request, result }
+            Part { request, idempotency_key, result }
         })
         .buffered(at_once.max(1))
         .collect()

@@ -115,11 +115,12 @@ pub(crate) struct Pace<'a> {
     repeat: Repeat,
     began: Instant,
     failed: u32,
+    may_have_happened: bool,
 }
 
 impl<'a> Pace<'a> {
     pub(crate) fn new(retry: &'a Retry, repeat: Repeat) -> Self {
-        Self { retry, repeat, began: Instant::now(), failed: 0 }
+        Self { retry, repeat, began: Instant::now(), failed: 0, may_have_happened: false }
     }
 
     pub(crate) fn repeat(&self) -> Repeat {
@@ -140,6 +141,8 @@ impl<'a> Pace<'a> {
     /// Waits for the next attempt, or gives the error back if there is none.
     pub(crate) async fn after(&mut self, error: Error) -> Result<(), Error> {
         self.failed += 1;
+        self.may_have_happened |=
+            matches!(error, Error::Unavailable(_) | Error::Transport { may_have_arrived: true, .. });
         if self.failed >= self.retry.attempts_max || !may_repeat(&error, self.repeat, self.retry) {
             return Err(error);
         }
@@ -150,6 +153,11 @@ impl<'a> Pace<'a> {
         }
         tokio::time::sleep(delay).await;
         Ok(())
+    }
+
+    /// Whether an attempt before the present one may have done what was asked for.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        self.may_have_happened
     }
 
     /// How much of the deadline is left.

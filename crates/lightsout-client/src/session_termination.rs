@@ -22,8 +22,8 @@ pub use lightsout_api::{
 
 /// The low-level face: one method an endpoint, the body optional as in Box's document.
 ///
-/// Both endpoints are relative to `https://api.box.com/2.0`, are authorised by OAuth 2, and take and
-/// answer JSON. They answer when the request is accepted, not when the sessions have ended; the server
+/// Both endpoints are relative to `https://api.box.com/2.0`, are authorised by OAuth 2 (Box's
+/// `OAuth2Security`), and take and answer JSON. They answer when the request is accepted, not when the sessions have ended; the server
 /// refuses with
 ///
 /// | status | error | when |

@@ -52,7 +52,8 @@ impl Client {
 
     /// Splits a large list into several terminations, and says of each what became of it.
     ///
-    /// A service takes up to 10,000 entries in one. Each part is all or nothing, the whole is not.
+    /// A service takes up to 10,000 entries in one. Each part is all or nothing, the whole is not. A part
+    /// whose answer was lost may have been accepted: sent again with its key, it names the same termination.
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
@@ -65,7 +66,8 @@ impl Client {
     ///     ..CreateTermination::default()
     /// };
     /// for part in client.terminate_in_parts(&request, Parts { size: 1, ..Parts::default() }).await {
-    ///     println!("{:?}: {}", part.request.logins, part.result?.id);
+    ///     let again = client.terminate(&part.request, part.idempotency_key.as_deref()).await?;
+    ///     assert_eq!(again.id, part.result?.id);
     /// }
     /// # Ok(()) });
     /// ```
@@ -75,8 +77,11 @@ impl Client {
         parts: Parts,
     ) -> Vec<Part<CreateTermination, Termination>> {
         let requests = of_termination(request, parts.size.min(ENTRIES_MAX));
-        parts::send(requests, parts.at_once, |request| async move { self.terminate(&request, None).await })
-            .await
+        let key = || Some(random::id());
+        parts::send_keyed(requests, parts.at_once, key, |request, key| async move {
+            self.terminate(&request, key.as_deref()).await
+        })
+        .await
     }
 
     /// Says what [`Client::terminate`] would end, and changes nothing.

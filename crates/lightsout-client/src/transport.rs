@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use reqwest::{RequestBuilder, Response, Url};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use crate::client::BOX;
 use crate::error::{ApiError, Error};
@@ -13,6 +13,11 @@ use crate::retry::{Pace, Repeat, Retry};
 
 /// Where Box's people sign in; it is not Box's API address.
 const BOX_AUTHORIZE: &str = "https://account.box.com/api/oauth2/authorize";
+
+/// The longest answer of success that is read.
+const BODY_MAX: usize = 64 << 20;
+/// How much of an error's body is read.
+pub(crate) const ERROR_BODY_MAX: usize = 64 << 10;
 
 /// The connection and the addresses of one server.
 #[derive(Clone)]
@@ -101,28 +106,40 @@ impl Transport {
     pub(crate) async fn once(&self, request: RequestBuilder, pace: &Pace<'_>) -> Result<Answer, Error> {
         let request = request.timeout(pace.timeout(self.timeout)).build()?;
         #[cfg(feature = "tracing")]
-        let attempt = Attempt {
-            method: request.method().clone(),
-            path: request.url().path().to_owned(),
-            number: pace.attempt(),
-            began: std::time::Instant::now(),
-        };
+        let attempt = Attempt::new(&request, pace.attempt());
         let answer = self.exchange(request, pace.repeat()).await;
         #[cfg(feature = "tracing")]
-        note(&attempt, &answer);
+        attempt.note(answer.as_ref().map(|answer| answer.status));
         answer
     }
 
     async fn exchange(&self, request: reqwest::Request, repeat: Repeat) -> Result<Answer, Error> {
-        let response = check(self.http.execute(request).await?).await?;
+        let mut response = check(self.http.execute(request).await?).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = match response.bytes().await {
-            Ok(body) => body.to_vec(),
+        let body = match body(&mut response, BODY_MAX).await {
+            Ok(Body { bytes, is_whole: true }) => bytes,
             // Accepted is accepted: the text is not worth ending the sessions a second time.
-            Err(_) if status == 202 && repeat == Repeat::Later => Vec::new(),
+            Ok(_) | Err(_) if status == 202 && repeat == Repeat::Later => Vec::new(),
+            Ok(_) => {
+                let too_long = serde_json::Error::custom("the answer is longer than 64 MiB");
+                return Err(Error::unreadable(status, too_long));
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(Answer { status, headers, body })
+    }
+
+    /// Opens a stream: the head of an answer of success has as long as a whole answer.
+    pub(crate) async fn open(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let request = request.build()?;
+        #[cfg(feature = "tracing")]
+        let attempt = Attempt::new(&request, 1);
+        let opened =
+            tokio::time::timeout(self.timeout, async { check(self.http.execute(request).await?).await });
+        let opened = opened.await.unwrap_or_else(|_| Err(Error::no_answer_in_time(&self.addresses.base)));
+        #[cfg(feature = "tracing")]
+        attempt.note(opened.as_ref().map(|response| response.status().as_u16()));
+        opened
     }
 
     /// Posts a form without a token, as the token endpoint takes it.
@@ -146,14 +163,33 @@ impl Transport {
 pub(crate) type Form = Vec<(&'static str, String)>;
 
 /// Turns an answer of failure into an error.
-pub(crate) async fn check(response: Response) -> Result<Response, Error> {
+async fn check(mut response: Response) -> Result<Response, Error> {
     if response.status().is_success() {
         return Ok(response);
     }
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     // A body that cannot be read takes nothing away from what the status says.
-    let body = response.bytes().await.unwrap_or_default();
-    Err(ApiError::read(status, &headers, &body, now()).into())
+    let bytes = body(&mut response, ERROR_BODY_MAX).await.map(|body| body.bytes).unwrap_or_default();
+    Err(ApiError::read(status, &headers, &bytes, now()).into())
+}
+
+/// What was read of a body.
+struct Body {
+    bytes: Vec<u8>,
+    is_whole: bool,
+}
+
+/// Reads a body, and no more of it than this.
+async fn body(response: &mut Response, max: usize) -> reqwest::Result<Body> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let taken = chunk.len().min(max - bytes.len());
+        bytes.extend_from_slice(&chunk[..taken]);
+        if taken < chunk.len() {
+            return Ok(Body { bytes, is_whole: false });
+        }
+    }
+    Ok(Body { bytes, is_whole: true })
 }
 
 /// The present time, to say until when to wait and to sign assertions with.
@@ -162,28 +198,33 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Says of one attempt its method, path, status and time; never a query, a header or a body.
-#[cfg(feature = "tracing")]
-fn note(request: &Attempt, answer: &Result<Answer, Error>) {
-    let elapsed_ms = u64::try_from(request.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (method, path, attempt) = (&request.method, &request.path, request.number);
-    match answer {
-        Ok(Answer { status, .. }) => {
-            tracing::debug!(%method, path, attempt, status, elapsed_ms, "answered");
-        }
-        Err(error) => {
-            let (status, request_id) = (error.status(), error.api().map(|api| api.request_id.as_str()));
-            tracing::debug!(%method, path, attempt, status, request_id, elapsed_ms, "failed");
-        }
-    }
-}
-
+/// One attempt, of which one event is recorded; never a query, a header or a body.
 #[cfg(feature = "tracing")]
 struct Attempt {
     method: reqwest::Method,
     path: String,
     number: u32,
     began: std::time::Instant,
+}
+
+#[cfg(feature = "tracing")]
+impl Attempt {
+    fn new(request: &reqwest::Request, number: u32) -> Self {
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        Self { method, path, number, began: std::time::Instant::now() }
+    }
+
+    fn note(&self, answer: Result<u16, &Error>) {
+        let elapsed_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (method, path, attempt) = (&self.method, &self.path, self.number);
+        match answer {
+            Ok(status) => tracing::debug!(%method, path, attempt, status, elapsed_ms, "answered"),
+            Err(error) => {
+                let (status, request_id) = (error.status(), error.api().map(|api| api.request_id.as_str()));
+                tracing::debug!(%method, path, attempt, status, request_id, elapsed_ms, "failed");
+            }
+        }
+    }
 }
 
 #[cfg(test)]

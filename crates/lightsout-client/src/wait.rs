@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use lightsout_api::{Event, SessionTerminationMessage, Termination};
+use lightsout_api::{Event, SessionTerminationMessage, Termination, TerminationId};
 use serde_json::Value;
 
+use crate::away::Away;
 use crate::client::Client;
 use crate::error::Error;
 use crate::events::EventQuery;
@@ -23,6 +24,18 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 pub enum Finding {
     /// A service finished it, and says of each person and system what it verified.
     Finished(Box<Termination>),
+    /// A service accepted it, and what became of it could not be followed, or not for long enough.
+    ///
+    /// The termination goes on. [`Client::wait_until_done`] takes its id, and a token that is good.
+    Accepted {
+        /// What the server answered.
+        message: SessionTerminationMessage,
+        /// The termination that was accepted.
+        termination_id: TerminationId,
+        /// Why it could not be followed: as a rule the caller ended its own session, or may not read
+        /// terminations. None: it was still running when patience ended.
+        error: Option<Error>,
+    },
     /// Nobody can say whether a session has ended: Box accepts, points at its admin events, and
     /// documents no event for it.
     Unknown {
@@ -58,15 +71,24 @@ impl Client {
     pub async fn wait_until_done(&self, termination_id: &str) -> Result<Termination, Error> {
         let mut events = self.follow_termination(termination_id);
         while events.next().await?.is_some() {}
-        self.termination(termination_id).await
+        let mut away = Away::new();
+        loop {
+            away.over().await;
+            match self.termination(termination_id).await {
+                Err(error) => away.failed(Some(error), Duration::ZERO)?,
+                finished => return finished,
+            }
+        }
     }
 }
 
 impl SessionTerminationManager {
     /// Ends the sessions of users, and finds out what became of it.
     ///
-    /// On a service that is the finished termination. On Box it is [`Finding::Unknown`], with what the
-    /// admin events showed for `patience`, which takes a role and scope that may read them.
+    /// An error is of the request alone: once it is accepted, the answer is a [`Finding`]. On a service
+    /// that is the finished termination, or [`Finding::Accepted`] if it was not seen to finish within
+    /// `patience`. On Box it is [`Finding::Unknown`], with what the admin events showed for `patience`,
+    /// which takes a role and scope that may read them; they are asked for at least once.
     ///
     /// ```
     /// # lightsout_testkit::example(|service| async move {
@@ -82,6 +104,7 @@ impl SessionTerminationManager {
     /// };
     /// match manager.terminate_users_and_wait(body, Duration::from_secs(60)).await? {
     ///     Finding::Finished(termination) => println!("{:?}", termination.state),
+    ///     Finding::Accepted { termination_id, .. } => println!("accepted: {termination_id}"),
     ///     Finding::Unknown { events, .. } => println!("accepted; {} events since", events.len()),
     ///     _ => {}
     /// }
@@ -141,8 +164,14 @@ impl SessionTerminationManager {
         patience: Duration,
     ) -> Result<Finding, Error> {
         let client = self.api().client();
-        if let Some(id) = accepted.termination_id {
-            return client.wait_until_done(&id.0).await.map(|done| Finding::Finished(Box::new(done)));
+        if let Some(termination_id) = accepted.termination_id {
+            let error = match tokio::time::timeout(patience, client.wait_until_done(&termination_id.0)).await
+            {
+                Ok(Ok(done)) => return Ok(Finding::Finished(Box::new(done))),
+                Ok(Err(error)) => Some(error),
+                Err(_) => None,
+            };
+            return Ok(Finding::Accepted { message: accepted.message, termination_id, error });
         }
         let mut events = Vec::new();
         let watched = match before {
@@ -161,19 +190,23 @@ async fn watch(
     patience: Duration,
     found: &mut Vec<Event>,
 ) -> Result<(), Error> {
-    let until = Instant::now() + patience;
+    let began = Instant::now();
     let mut query = EventQuery { position: Some(position), ..EventQuery::streaming() };
     let mut seen = HashSet::new();
     loop {
         let page = client.event_page(&query).await?;
-        query.position = Some(page.position());
+        let position = Some(page.position());
+        let moves_on = !page.entries.is_empty() && position != query.position;
+        query.position = position;
         let fresh = page.entries.into_iter().filter(|event| seen.insert(event.event_id.clone()));
         found.extend(fresh.filter(|event| concerns(event, targets)));
-        let left = until.saturating_duration_since(Instant::now());
+        let left = patience.saturating_sub(began.elapsed());
         if left.is_zero() {
             return Ok(());
         }
-        tokio::time::sleep(ASK_EVERY.min(left)).await;
+        if !moves_on {
+            tokio::time::sleep(ASK_EVERY.min(left)).await;
+        }
     }
 }
 

@@ -145,6 +145,11 @@ async fn converse(stream: TcpStream, state: &Shared) -> io::Result<()> {
             return Ok(());
         }
         stream.write_all(&answer.bytes()).await?;
+        if answer.end == End::Endless {
+            loop {
+                stream.write_all(answer.body()).await?;
+            }
+        }
         if last {
             return stream.shutdown().await;
         }

@@ -293,7 +293,7 @@ impl How {
         let parts = client.terminate_in_parts(request, PART).await;
         let of = parts.len();
         let (mut accepted, mut failure) = (Vec::new(), None);
-        for (number, Part { request, result }) in (1..).zip(parts) {
+        for (number, Part { request, result, .. }) in (1..).zip(parts) {
             match result {
                 Ok(termination) => accepted.push(termination),
                 Err(error) if of == 1 => return Err(self.refused(error)),

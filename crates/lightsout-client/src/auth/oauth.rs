@@ -81,7 +81,7 @@ impl fmt::Debug for OAuth {
 /// One sign-in that was begun: where to send the person, and what its end is checked with.
 ///
 /// Keep it on the server that began it, in the person's own session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Authorization {
     /// Where the person signs in and agrees.
     pub url: String,
@@ -89,6 +89,13 @@ pub struct Authorization {
     state: SecretString,
     verifier: SecretString,
     redirect_uri: String,
+}
+
+impl fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The state is in the address, too.
+        f.debug_struct("Authorization").field("redirect_uri", &self.redirect_uri).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -210,7 +217,8 @@ impl Client {
 
     /// Revokes the present token (RFC 7009), and the refresh token with it, and forgets both.
     ///
-    /// An app gets a new token at its next call; a person has to sign in again. A developer token can be
+    /// An app that has no token yet sends nothing, and gets a new one at its next call; a person has to
+    /// sign in again. A developer token can be
     /// revoked only where it was made.
     ///
     /// ```
@@ -222,22 +230,7 @@ impl Client {
     /// # Ok(()) });
     /// ```
     pub async fn revoke(&self) -> Result<(), Error> {
-        let auth = self.tokens().auth();
-        let Some((client_id, client_secret)) = auth.app() else {
-            return Err(Error::setup("a developer token is revoked where it was made"));
-        };
-        let token = match auth {
-            Auth::OAuth(app) => self.tokens().refresh_token(app).await?,
-            Auth::DeveloperToken(_) | Auth::ClientCredentials(_) | Auth::Jwt(_) => {
-                self.access_token().await?
-            }
-        };
-        let mut form: Form = vec![("client_id", client_id.to_owned())];
-        form.extend(client_secret.map(|secret| ("client_secret", secret.expose_secret().to_owned())));
-        form.push(("token", token.expose_secret().to_owned()));
-        let url = &self.transport().addresses.revoke;
-        self.transport().post_form(url, Repeat::Harmless, || Ok(form.clone())).await?;
-        self.tokens().forget().await
+        self.tokens().revoke().await
     }
 
     fn oauth(&self) -> Result<&OAuth, Error> {

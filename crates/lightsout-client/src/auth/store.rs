@@ -10,13 +10,43 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::random;
+
 /// Keeps the tokens of one person who signed in.
 ///
 /// A refresh token is good for one use, so what [`TokenStore::save`] was given last is the only thing
 /// that still works. It is called before the new token is used, on a thread that may block. A store may
 /// be shared by several programs: each loads before it refreshes, and takes over what another saved.
 ///
-/// [`MemoryStore`] is the shortest complete one.
+/// ```
+/// use std::io;
+/// use std::sync::Mutex;
+///
+/// use lightsout_client::{OAuth, StoredTokens, TokenStore};
+///
+/// /// One row of a database that holds JSON.
+/// #[derive(Debug, Default)]
+/// struct Row(Mutex<Option<String>>);
+///
+/// impl TokenStore for Row {
+///     fn load(&self) -> io::Result<Option<StoredTokens>> {
+///         let row = self.0.lock().unwrap();
+///         row.as_ref().map(|json| Ok(serde_json::from_str(json)?)).transpose()
+///     }
+///
+///     fn save(&self, tokens: &StoredTokens) -> io::Result<()> {
+///         *self.0.lock().unwrap() = Some(serde_json::to_string(tokens)?);
+///         Ok(())
+///     }
+///
+///     fn clear(&self) -> io::Result<()> {
+///         *self.0.lock().unwrap() = None;
+///         Ok(())
+///     }
+/// }
+///
+/// let app = OAuth::new("CLIENT ID", Row::default()).client_secret("SECRET");
+/// ```
 pub trait TokenStore: fmt::Debug + Send + Sync {
     /// What was saved last, if anything is there.
     fn load(&self) -> io::Result<Option<StoredTokens>>;
@@ -102,7 +132,8 @@ impl TokenStore for MemoryStore {
 
 /// Keeps tokens in a JSON file that only its owner may read (mode 0600).
 ///
-/// A save replaces the file as a whole, so that a crash leaves the old tokens or the new ones.
+/// A save replaces the file as a whole, so that a crash leaves the old tokens or the new ones, and
+/// perhaps a file beside it, of the same mode, whose name ends in `.new`.
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
@@ -137,7 +168,8 @@ impl TokenStore for FileStore {
     }
 
     fn save(&self, tokens: &StoredTokens) -> io::Result<()> {
-        let next = self.path.with_added_extension(format!("{}.new", std::process::id()));
+        // Programs that share the file save at the same time; their process ids may be the same.
+        let next = self.path.with_added_extension(format!("{}.new", random::id()));
         let written = write(&next, tokens).and_then(|()| fs::rename(&next, &self.path));
         if written.is_err() {
             let _ = fs::remove_file(&next);
@@ -157,13 +189,10 @@ impl TokenStore for FileStore {
 
 fn write(path: &Path, tokens: &StoredTokens) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    // A file that was left behind keeps its old mode when it is opened.
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     serde_json::to_writer(&mut file, tokens)?;
     file.flush()?;
     file.sync_all()
@@ -194,10 +223,8 @@ mod tests {
         let path = folder.path().join("tokens.json");
         let store = FileStore::new(&path);
         assert!(store.load().expect("nothing yet").is_none());
-        // Left behind by a crash, and readable by all.
-        let left = path.with_added_extension(format!("{}.new", std::process::id()));
-        fs::write(&left, "old").expect("written");
-        fs::set_permissions(&left, fs::Permissions::from_mode(0o644)).expect("set");
+        fs::write(&path, "old").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         store.save(&tokens(1)).expect("saved");
         store.save(&tokens(2)).expect("saved again");
         assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
@@ -207,6 +234,22 @@ mod tests {
         store.clear().expect("cleared");
         store.clear().expect("cleared twice");
         assert!(store.load().expect("nothing").is_none());
+    }
+
+    #[test]
+    fn programs_that_save_at_once_leave_one_whole_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokens.json");
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    (0..10).for_each(|_| FileStore::new(path).save(&tokens(n)).expect("saved"));
+                });
+            }
+        });
+        FileStore::new(&path).load().expect("whole").expect("there");
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The present token: fetched once however many calls wait for it, and renewed before it ends.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use lightsout_api::AccessToken;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinHandle;
 
 use super::{Auth, OAuth, StoredTokens};
 use crate::error::Error;
@@ -19,6 +20,8 @@ const RENEW_BEFORE: Duration = Duration::from_mins(1);
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 /// A clock that differs by less than this is not what an assertion was refused for.
 const SKEW_MIN: SignedDuration = SignedDuration::from_secs(5);
+/// How long a program that shares a store may take to save what it got, read after each of these.
+const SAVE_WAITS_MS: [u64; 5] = [0, 100, 200, 300, 400];
 
 /// The tokens of one set of credentials.
 pub(crate) struct Tokens {
@@ -27,6 +30,8 @@ pub(crate) struct Tokens {
     present: RwLock<Option<Present>>,
     /// Held by the one who renews.
     renewing: tokio::sync::Mutex<Renewal>,
+    /// A renewal that nobody waits for.
+    early: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What one renewal leaves to the next.
@@ -55,6 +60,12 @@ impl Present {
         Self { token, renew_at, ends_at: life.and_then(|life| now.checked_add(life)) }
     }
 
+    /// A token of which this much is left, of a life that nobody knows any more.
+    fn left(token: SecretString, left: Duration) -> Self {
+        let renew_at = Instant::now().checked_add(left.saturating_sub(RENEW_BEFORE));
+        Self { renew_at, ..Self::new(token, left) }
+    }
+
     fn is_fresh(&self) -> bool {
         self.renew_at.is_none_or(|at| Instant::now() < at)
     }
@@ -66,14 +77,17 @@ impl Present {
 
 impl Tokens {
     pub(crate) fn new(auth: Auth, transport: Arc<Transport>) -> Self {
-        Self { auth, transport, present: RwLock::new(None), renewing: tokio::sync::Mutex::default() }
+        let (present, renewing, early) = (RwLock::default(), tokio::sync::Mutex::default(), Mutex::default());
+        Self { auth, transport, present, renewing, early }
     }
 
     pub(crate) fn auth(&self) -> &Auth {
         &self.auth
     }
 
-    /// The present token; a new one if there is none, if it ends soon, or if it is `refused`.
+    /// The present token; a new one if there is none, if it is over, or if it is `refused`.
+    ///
+    /// One that ends soon is renewed meanwhile: how that goes is nothing to a call that has a good one.
     pub(crate) async fn token(
         self: &Arc<Self>,
         refused: Option<&SecretString>,
@@ -81,12 +95,15 @@ impl Tokens {
         if let Auth::DeveloperToken(token) = &self.auth {
             return Ok(token.clone());
         }
-        if let Some(present) = self.usable(refused) {
+        if let Some(present) = self.alive(refused) {
+            if !present.is_fresh() {
+                self.renew_early(&present.token);
+            }
             return Ok(present.token);
         }
         // In a task of its own: a caller that goes away must not lose a refresh token that was just used.
         let (this, refused, asked_at) = (Arc::clone(self), refused.cloned(), Instant::now());
-        let renewed = tokio::spawn(async move { this.renew(refused.as_ref(), asked_at).await }).await;
+        let renewed = tokio::spawn(async move { this.renew(refused.as_ref(), None, asked_at).await }).await;
         renewed.unwrap_or_else(|error| Err(Error::setup_because("the token's renewal was cut short", error)))
     }
 
@@ -100,15 +117,34 @@ impl Tokens {
         }
     }
 
-    /// The refresh token that a person's sign-in has come to.
-    pub(crate) async fn refresh_token(&self, app: &OAuth) -> Result<SecretString, Error> {
-        let renewal = self.renewing.lock().await;
-        Ok(self.newest(app, renewal.unsaved.as_ref()).await?.refresh_token)
+    /// Revokes the present tokens at the server, and forgets them, and what is saved of them.
+    ///
+    /// Nothing is renewed meanwhile, and a caller that goes away leaves nothing half done.
+    pub(crate) async fn revoke(self: &Arc<Self>) -> Result<(), Error> {
+        let this = Arc::clone(self);
+        let revoked = tokio::spawn(async move { this.revoke_present().await }).await;
+        revoked.unwrap_or_else(|error| Err(Error::setup_because("the revocation was cut short", error)))
     }
 
-    /// Forgets the present tokens, and what is saved of them.
-    pub(crate) async fn forget(&self) -> Result<(), Error> {
-        self.renewing.lock().await.unsaved = None;
+    async fn revoke_present(&self) -> Result<(), Error> {
+        let Some((client_id, client_secret)) = self.auth.app() else {
+            return Err(Error::setup("a developer token is revoked where it was made"));
+        };
+        let mut renewal = self.renewing.lock().await;
+        let token = match &self.auth {
+            Auth::OAuth(app) => Some(self.newest(app, renewal.unsaved.as_ref()).await?.refresh_token),
+            Auth::DeveloperToken(_) | Auth::ClientCredentials(_) | Auth::Jwt(_) => {
+                self.get().map(|present| present.token)
+            }
+        };
+        if let Some(token) = token {
+            let mut form: Form = vec![("client_id", client_id.to_owned())];
+            form.extend(client_secret.map(|secret| ("client_secret", secret.expose_secret().to_owned())));
+            form.push(("token", token.expose_secret().to_owned()));
+            let url = &self.transport.addresses.revoke;
+            self.transport.post_form(url, Repeat::Harmless, || Ok(form.clone())).await?;
+        }
+        renewal.unsaved = None;
         self.set(None);
         let Auth::OAuth(app) = &self.auth else { return Ok(()) };
         let store = Arc::clone(&app.store);
@@ -117,9 +153,25 @@ impl Tokens {
             .map_err(|error| Error::setup_because("the revoked tokens cannot be removed", error))
     }
 
-    async fn renew(&self, refused: Option<&SecretString>, asked_at: Instant) -> Result<SecretString, Error> {
+    /// Begins to renew this token, unless that was begun.
+    fn renew_early(self: &Arc<Self>, token: &SecretString) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if early.as_ref().is_none_or(JoinHandle::is_finished) {
+            let (this, token, asked_at) = (Arc::clone(self), token.clone(), Instant::now());
+            *early = Some(tokio::spawn(async move { drop(this.renew(None, Some(&token), asked_at).await) }));
+        }
+    }
+
+    /// Gets a token for calls that cannot use the `refused` one, or one in place of `old`, which still lives.
+    async fn renew(
+        &self,
+        refused: Option<&SecretString>,
+        old: Option<&SecretString>,
+        asked_at: Instant,
+    ) -> Result<SecretString, Error> {
         let mut renewal = self.renewing.lock().await;
-        if let Some(present) = self.usable(refused) {
+        let is_enough = |present: &Present| present.is_fresh() || !is_refused(present, old);
+        if let Some(present) = self.alive(refused).filter(is_enough) {
             return Ok(present.token);
         }
         // A failure is shared like a token: calls that waited for it do not ask one after another.
@@ -131,11 +183,12 @@ impl Tokens {
             Err(error) => error,
         };
         // It could not be renewed early: what is there is good to its end.
-        let present = self.get().filter(|present| present.is_alive() && !is_refused(present, refused));
-        let Some(present) = present.filter(|_| error.is_passing()) else {
+        let Some(present) = self.alive(refused) else {
             renewal.failed = Some((Instant::now(), error.clone()));
             return Err(error);
         };
+        #[cfg(feature = "tracing")]
+        tracing::warn!(%error, "the token cannot be renewed early");
         let token = present.token.clone();
         self.set(Some(Present { renew_at: Some(Instant::now() + RENEW_AGAIN), ..present }));
         Ok(token)
@@ -185,29 +238,42 @@ impl Tokens {
         let mut stored = self.newest(app, unsaved.as_ref()).await?;
         loop {
             let life = Duration::try_from(stored.expires_at.duration_since(now())).unwrap_or_default();
-            let present = Present::new(stored.access_token.clone(), life);
+            let present = Present::left(stored.access_token.clone(), life);
             if !life.is_zero() && !is_refused(&present, refused) {
-                // Also when it ends soon: it is what is left if no other can be had.
+                let is_known = self.get().is_some_and(|known| is_refused(&known, Some(&present.token)));
+                let is_fresh = present.is_fresh();
                 self.set(Some(present));
-                if life > RENEW_BEFORE {
+                // One that ends soon is renewed when it is asked for again.
+                if is_fresh || !is_known {
                     return Ok(stored.access_token);
                 }
             }
             let error = match self.ask(Repeat::Harmless, || Ok(app.refresh_form(&stored))).await {
                 Ok(reply) => return self.keep(app, reply, unsaved).await,
-                Err(error) => error,
+                Err(error @ Error::NotAuthenticated(_)) => error,
+                Err(error) => return Err(error),
             };
-            // Refused, it may have been used by another program in the meantime.
-            let newest = self.load(app).await?;
-            let same = newest.refresh_token.expose_secret() == stored.refresh_token.expose_secret();
-            if same || !matches!(error, Error::NotAuthenticated(_)) {
-                return Err(error);
-            }
-            stored = newest;
+            stored = self.saved_by_another(app, &stored).await?.ok_or(error)?;
         }
     }
 
-    /// Uses the tokens of a reply, and saves them. What cannot be saved is kept for the next time: a
+    /// What another program got for this refresh token, which it may still be saving.
+    async fn saved_by_another(
+        &self,
+        app: &OAuth,
+        used: &StoredTokens,
+    ) -> Result<Option<StoredTokens>, Error> {
+        for wait_ms in SAVE_WAITS_MS {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            let newest = self.load(app).await?;
+            if newest.refresh_token.expose_secret() != used.refresh_token.expose_secret() {
+                return Ok(Some(newest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Saves the tokens of a reply, and uses them. What cannot be saved is kept for the next time: a
     /// full disk must not sign anybody out.
     async fn keep(
         &self,
@@ -224,13 +290,13 @@ impl Tokens {
             refresh_token: refresh_token.into(),
             expires_at: now().saturating_add(life).unwrap_or(Timestamp::MAX),
         };
-        self.set(Some(Present::new(stored.access_token.clone(), life)));
         let (store, tokens) = (Arc::clone(&app.store), stored.clone());
         let saved = blocking(move || store.save(&tokens)).await;
         #[cfg(feature = "tracing")]
         if let Err(error) = &saved {
             tracing::warn!(%error, "the renewed tokens cannot be saved");
         }
+        self.set(Some(Present::new(stored.access_token.clone(), life)));
         let token = stored.access_token.clone();
         *unsaved = saved.is_err().then_some(stored);
         Ok(token)
@@ -261,8 +327,8 @@ impl Tokens {
         self.transport.post_form(&self.transport.addresses.token, repeat, form).await?.json()
     }
 
-    fn usable(&self, refused: Option<&SecretString>) -> Option<Present> {
-        self.get().filter(|present| present.is_fresh() && !is_refused(present, refused))
+    fn alive(&self, refused: Option<&SecretString>) -> Option<Present> {
+        self.get().filter(|present| present.is_alive() && !is_refused(present, refused))
     }
 
     fn get(&self) -> Option<Present> {

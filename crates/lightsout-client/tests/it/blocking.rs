@@ -58,7 +58,7 @@ fn faces_of_box_work_without_async() {
         manager.create_group_terminate_session(group())?;
         let parts = manager.terminate_users_in_parts(users(), Parts { size: 1, at_once: 2 });
         assert!(parts.len() == 2 && parts.iter().all(|part| part.result.is_ok()));
-        let found = manager.terminate_groups_and_wait(group(), Duration::ZERO)?;
+        let found = manager.terminate_groups_and_wait(group(), Duration::from_mins(1))?;
         assert!(matches!(found, Finding::Finished(_)));
         Ok(())
     });

@@ -73,3 +73,34 @@ pub(crate) fn assertion(request: &Received, part: usize) -> Value {
 pub(crate) fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
+
+/// An admin event of a user.
+pub(crate) fn event(n: u32, event_type: &str, user_id: &str) -> Value {
+    json!({
+        "type": "event",
+        "event_id": format!("e{n}"),
+        "event_type": event_type,
+        "created_at": "2026-01-02T03:04:05-08:00",
+        "source": {"type": "user", "id": user_id},
+    })
+}
+
+/// One as a message of a stream.
+pub(crate) fn sse(n: u32, event_type: &str) -> String {
+    format!("id: {n}\nevent: {event_type}\ndata: {}\n\n", event(n, event_type, "12"))
+}
+
+pub(crate) fn stream(text: &str) -> Answer {
+    Answer::text(200, "text/event-stream", text)
+}
+
+/// A termination as a service tells it.
+pub(crate) fn termination(state: &str) -> Answer {
+    Answer::json(
+        200,
+        json!({
+            "id": "t1", "state": state, "asked_by": {"type": "user", "id": "1"}, "people": 1, "systems": [],
+            "cutoff": "2026-01-02T03:04:05Z", "created_at": "2026-01-02T03:04:05Z",
+        }),
+    )
+}

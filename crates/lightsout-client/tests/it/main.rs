@@ -5,6 +5,7 @@
 mod auth;
 #[cfg(feature = "blocking")]
 mod blocking;
+mod following;
 mod kit;
 mod misbehaviour;
 mod oauth;
@@ -12,3 +13,4 @@ mod oauth;
 mod secrets;
 mod service;
 mod transport;
+mod waiting;

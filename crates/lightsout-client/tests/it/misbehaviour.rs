@@ -118,6 +118,10 @@ fn page(status: u16) -> Answer {
     Answer::text(status, "text/html", "<html>down</html>")
 }
 
+fn endless(status: u16, content_type: &str) -> Answer {
+    Answer::text(status, content_type, &"<html>".repeat(100_000)).endless()
+}
+
 fn accepted() -> Vec<Row> {
     vec![
         row("202 with JSON", [Answer::accepted()]),
@@ -134,6 +138,9 @@ fn accepted() -> Vec<Row> {
             [Answer::json(200, json!({"message": "yes"})).cut(), Answer::accepted()],
         )
         .gets(2, 0),
+        row("202 with an endless body (64 MiB of it are read)", [endless(202, "text/plain")]).says(None),
+        row("200 with an endless body (64 MiB of it are read)", [endless(200, "text/plain")])
+            .fails("Unreadable", 200),
         row("307 to another address", [Answer::empty(307).header("location", "https://eu.example/2.0")])
             .fails("Invalid", 307),
     ]
@@ -149,6 +156,8 @@ fn refused() -> Vec<Row> {
         row("404", [json(404, "not_found", "Not Found")]).fails("NotFound", 404),
         row("409", [json(409, "conflict", "Conflict")]).fails("Invalid", 409),
         row("401", [unauthorized()]).fails("NotAuthenticated", 401),
+        row("403 with an endless page (64 KiB of it are read)", [endless(403, "text/html")])
+            .fails("NotAllowed", 403),
         row("401 with an empty body", [Answer::empty(401)]).fails("NotAuthenticated", 401),
         by_app("401 once, to an app", vec![unauthorized(), Answer::accepted()])
             .tokens([token(), other_token()])

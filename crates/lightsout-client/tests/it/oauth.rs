@@ -204,13 +204,49 @@ async fn living_token_of_the_store_needs_no_request() {
 }
 
 #[tokio::test]
-async fn token_that_ends_soon_is_used_where_no_other_can_be_had() {
-    let server = accepting([Answer::empty(503), pair(2)]).await;
-    let client = Client::builder(oauth(Shelf::with([stored(1, 30)]))).base_url(&server.url);
-    let client = client.retry(Retry::never()).build().expect("a client");
-    assert_eq!(access_token(&client).await, "ACCESS-1");
-    assert_eq!(access_token(&client).await, "ACCESS-1", "it is not asked for again at once");
-    assert_eq!(server.requests().len(), 1);
+async fn token_that_ends_soon_is_used_however_its_renewal_goes() {
+    for failure in [Answer::empty(503), refused(), Answer::empty(200), pair(2).gated()] {
+        let server = accepting([failure, pair(2)]).await;
+        let client = Client::builder(oauth(Shelf::with([stored(1, 30)]))).base_url(&server.url);
+        let client = client.retry(Retry::never()).build().expect("a client");
+        assert_eq!(access_token(&client).await, "ACCESS-1");
+        assert_eq!(access_token(&client).await, "ACCESS-1", "this one begins the renewal");
+        server.arrived(1).await;
+        for _ in 0..20 {
+            assert_eq!(access_token(&client).await, "ACCESS-1");
+        }
+        assert_eq!(server.requests().len(), 1, "it is not asked for again at once");
+    }
+}
+
+#[tokio::test]
+async fn renewed_token_is_saved_before_it_is_used() {
+    let server = accepting([pair(2)]).await;
+    let (saved, mut kept) = mpsc::unbounded_channel();
+    let inner = Inner { held: Mutex::new(vec![stored(1, 30)]), is_full: false, saved: Some(saved) };
+    let client = client(&server.url, oauth(Shelf(Arc::new(inner))));
+    while access_token(&client).await == "ACCESS-1" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(kept.try_recv().as_deref(), Ok("REFRESH-2"));
+}
+
+#[tokio::test]
+async fn caller_that_goes_away_leaves_no_revocation_half_done() {
+    let calls = vec![Answer::empty(200).gated()];
+    let server = Scripted::start(Script { token: vec![pair(2)], calls }).await;
+    let shelf = Shelf::with([stored(1, 3600)]);
+    let people = client(&server.url, oauth(shelf.clone()));
+    tokio::select! {
+        _ = people.revoke() => panic!("the answer is held back"),
+        () = server.arrived(1) => {}
+    }
+    // Who asks for a token waits until it is gone.
+    let again = people.revoke();
+    server.release();
+    let error = again.await.expect_err("nobody is signed in");
+    assert!(error.to_string().starts_with("nobody has signed in yet"), "{error}");
+    assert_eq!(shelf.refresh_token(), None);
 }
 
 #[tokio::test]
@@ -218,6 +254,11 @@ async fn tokens_that_another_program_got_meanwhile_are_taken_over() {
     // What the other program saved is still good.
     let server = accepting([refused()]).await;
     let shelf = Shelf::with([stored(1, -1), stored(2, 3600)]);
+    assert_eq!(access_token(&client(&server.url, oauth(shelf))).await, "ACCESS-2");
+    assert_eq!(server.token_requests().len(), 1);
+    // It is still being saved.
+    let server = accepting([refused()]).await;
+    let shelf = Shelf::with([stored(1, -1), stored(1, -1), stored(1, -1), stored(2, 3600)]);
     assert_eq!(access_token(&client(&server.url, oauth(shelf))).await, "ACCESS-2");
     assert_eq!(server.token_requests().len(), 1);
     // It has ended, too.

@@ -175,6 +175,17 @@ async fn token_that_no_header_may_hold_is_not_shown() {
     assert_no_secret(&show(&error));
 }
 
+#[test]
+fn sign_in_shows_no_state() {
+    let app = OAuth::new("app", MemoryStore::new());
+    let sign_in = crate::kit::client(NOWHERE, app).authorization("https://app.example/", &[]);
+    let sign_in = sign_in.expect("an address");
+    let url = reqwest::Url::parse(&sign_in.url).expect("an address");
+    let (_, state) = url.query_pairs().find(|(name, _)| name == "state").expect("a state");
+    let shown = format!("{sign_in:?} {sign_in:#?}");
+    assert!(shown.contains("app.example") && !shown.contains(&*state), "{shown}");
+}
+
 #[tokio::test]
 async fn attempt_is_told_by_method_path_status_and_number() {
     let server = crate::kit::answering([Answer::empty(503), Answer::json(200, json!({"entries": []}))]).await;
@@ -190,6 +201,20 @@ async fn attempt_is_told_by_method_path_status_and_number() {
         for word in words.into_iter().chain(["method=GET", "path=\"/2.0/users\"", "elapsed_ms="]) {
             assert!(line.contains(word), "{word} is not in {line}");
         }
+    }
+    assert_no_secret(&text);
+}
+
+#[tokio::test]
+async fn opening_of_a_stream_is_told_like_an_attempt() {
+    let server = crate::kit::answering([Answer::empty(404)]).await;
+    Log::begin();
+    let client = crate::kit::client(&server.url, Auth::developer_token("HUSH-developer"));
+    client.follow_termination("t1").next().await.expect_err("there is none");
+    let text = Log::text();
+    let line = text.lines().find(|line| line.contains("lightsout_client")).expect("an event");
+    for word in ["failed", "attempt=1", "status=404", "path=\"/v1/terminations/t1/events\""] {
+        assert!(line.contains(word), "{word} is not in {line}");
     }
     assert_no_secret(&text);
 }

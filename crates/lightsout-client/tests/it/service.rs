@@ -6,16 +6,32 @@ use std::time::Duration;
 
 use lightsout_client::api::{CreateTermination, CreateUser, OutcomeState, TerminationState};
 use lightsout_client::{
-    Auth, Client, CreateGroupTerminateSessionRequestBody, CreateUserTerminateSessionRequestBody, Error,
-    EventQuery, Finding, Jwt, Missing, NotFound, Parts, SessionTerminationManager,
+    Auth, Client, CreateUserTerminateSessionRequestBody, Error, EventQuery, Jwt, Missing, NotFound, Parts,
+    Retry, SessionTerminationManager,
 };
 use lightsout_testkit::{Answer, Service};
 use serde_json::{Value, json};
 
-use crate::kit::{answering, client, developer, manager};
+use crate::kit::{answering, client, developer, event, termination};
 
 fn admin(service: &Service) -> Client {
     client(&service.url, Auth::developer_token(service.token.as_str()))
+}
+
+#[tokio::test]
+async fn part_whose_answer_was_lost_is_sent_again_under_its_key() {
+    let server = answering([Answer::drop_after_reading(), termination("done")]).await;
+    let once = Client::builder(developer()).base_url(&server.url).retry(Retry::never());
+    let client = once.build().expect("a client");
+    let mut parts = client.terminate_in_parts(&of(&["a@x", "b@x"]), Parts { size: 1, at_once: 1 }).await;
+    assert!(matches!(parts[1].result, Err(Error::NotSent)));
+    let part = parts.remove(0);
+    assert!(matches!(part.result, Err(Error::Transport { may_have_arrived: true, .. })));
+    client.terminate(&part.request, part.idempotency_key.as_deref()).await.expect("accepted");
+    let calls = server.calls();
+    assert_eq!(calls[0].body, calls[1].body);
+    assert_eq!(calls[0].header("idempotency-key"), calls[1].header("idempotency-key"));
+    assert_ne!(part.idempotency_key, parts[0].idempotency_key);
 }
 
 fn of(logins: &[&str]) -> CreateTermination {
@@ -87,57 +103,6 @@ async fn termination_is_followed_to_its_end_and_read_afterwards() {
     assert!(!app.introspect(&sessions[0]).await.expect("an answer").active);
     let error = app.retry_termination(&accepted.id.0).await.expect_err("nothing was given up");
     assert_eq!(error.api().expect("an answer").code, "nothing_to_retry");
-}
-
-fn event(n: u32, event_type: &str, user_id: &str) -> Value {
-    json!({
-        "type": "event",
-        "event_id": format!("e{n}"),
-        "event_type": event_type,
-        "created_at": "2026-01-02T03:04:05-08:00",
-        "source": {"type": "user", "id": user_id},
-    })
-}
-
-fn sse(n: u32, event_type: &str) -> String {
-    format!("id: {n}\nevent: {event_type}\ndata: {}\n\n", event(n, event_type, "12"))
-}
-
-fn stream(text: &str) -> Answer {
-    Answer::text(200, "text/event-stream", text)
-}
-
-#[tokio::test]
-async fn broken_stream_is_taken_up_where_it_broke() {
-    let done = json!({
-        "id": "t1", "state": "done", "asked_by": {"type": "user", "id": "1"}, "people": 1, "systems": [],
-        "cutoff": "2026-01-02T03:04:05Z", "created_at": "2026-01-02T03:04:05Z",
-    });
-    // Half of it is the first event, and a comment that breaks off.
-    let first = sse(1, "SESSION_TERMINATION_REQUESTED");
-    let broken = format!("{first}{}", ":".repeat(first.len() + 20));
-    let server = answering([
-        stream(&broken).cut(),
-        Answer::empty(503),
-        stream(&sse(2, "SESSION_TERMINATION_DONE")),
-        Answer::json(200, done),
-    ])
-    .await;
-    let mut events = client(&server.url, developer()).follow_termination("t1");
-    let mut ids = Vec::new();
-    while let Some(event) = events.next().await.expect("it goes on by itself") {
-        ids.push(event.event_id);
-    }
-    assert_eq!(ids, ["e1", "e2"]);
-    let calls = server.calls();
-    let resumed: Vec<_> = calls.iter().map(|call| call.header("last-event-id")).collect();
-    assert_eq!(resumed, [None, Some("1"), Some("1"), None], "the last request reads the termination");
-
-    let server = answering([Answer::empty(404)]).await;
-    let mut events = client(&server.url, developer()).follow_termination("t1");
-    let error = events.next().await.expect_err("there is none");
-    assert!(matches!(error, Error::NotFound(_)), "{error:?}");
-    assert_eq!(server.calls().len(), 1);
 }
 
 #[tokio::test]
@@ -241,6 +206,23 @@ async fn lists_are_read_over_every_page() {
 }
 
 #[tokio::test]
+async fn server_that_repeats_a_page_ends_the_list() {
+    let user = json!({"type": "user", "id": "1"});
+    let repeats = Answer::json(200, json!({"entries": [user], "next_marker": "m1"}));
+    let server = answering([repeats]).await;
+    let error = client(&server.url, developer()).all_users("").collect().await.expect_err("it has no end");
+    assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
+    assert_eq!(server.calls().len(), 2);
+
+    let group = json!({"type": "group", "id": "1"});
+    let stays = Answer::json(200, json!({"entries": [group], "offset": 0}));
+    let server = answering([stays]).await;
+    let error = client(&server.url, developer()).all_groups("").collect().await.expect_err("it has no end");
+    assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[tokio::test]
 async fn refusal_says_what_is_missing() {
     let service = Service::start().await;
     let missing = |error: Error| {
@@ -264,69 +246,4 @@ async fn refusal_says_what_is_missing() {
     assert!(matches!(missing(error), Missing::Role(_)));
     let gone = client(&service.url, Auth::developer_token("gone"));
     assert!(matches!(gone.me().await, Err(Error::NotAuthenticated(_))));
-}
-
-fn users(ids: &[&str]) -> CreateUserTerminateSessionRequestBody {
-    let user_ids = Some(ids.iter().map(|id| (*id).to_owned()).collect());
-    CreateUserTerminateSessionRequestBody { user_ids, user_logins: None }
-}
-
-#[tokio::test]
-async fn service_finishes_what_it_accepted() {
-    let service = Service::start().await;
-    let manager = SessionTerminationManager::new(admin(&service));
-    let found = manager.terminate_users_and_wait(users(&[&service.user_id]), Duration::ZERO).await;
-    let Finding::Finished(done) = found.expect("accepted") else { panic!("a service says so") };
-    assert_eq!((done.state, done.people), (TerminationState::Done, 1));
-    let body = CreateGroupTerminateSessionRequestBody { group_ids: vec![service.group_id.clone()] };
-    let found = manager.terminate_groups_and_wait(body, Duration::ZERO).await;
-    let Finding::Finished(done) = found.expect("accepted") else { panic!("a service says so") };
-    assert_eq!((done.state, done.people), (TerminationState::Done, 2));
-}
-
-#[tokio::test]
-async fn box_accepts_and_its_events_are_all_that_is_known() {
-    let page = |entries: Value| {
-        Answer::json(200, json!({"chunk_size": 0, "next_stream_position": "9", "entries": entries}))
-    };
-    let since =
-        json!([event(1, "LOGIN", "12"), event(2, "LOGIN", "13"), event(3, "USER_SESSION_ENDED", "14")]);
-    let server = answering([page(json!([])), Answer::accepted(), page(since)]).await;
-    let found =
-        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
-    let Finding::Unknown { message, events, events_error } = found.expect("accepted") else {
-        panic!("nobody can know")
-    };
-    assert!(message.message.is_some() && events_error.is_none());
-    let ids: Vec<&str> = events.iter().map(|event| event.event_id.as_str()).collect();
-    assert_eq!(ids, ["e1", "e3"], "of the target, or of sessions");
-    let calls: Vec<String> = server.calls().iter().map(|c| format!("{} {}", c.method, c.query)).collect();
-    let events = "GET stream_type=admin_logs_streaming&limit=500&stream_position";
-    assert_eq!(calls, [format!("{events}=now"), "POST ".to_owned(), format!("{events}=9")]);
-}
-
-#[tokio::test]
-async fn acceptance_counts_where_events_may_not_be_read() {
-    let server = answering([Answer::empty(403), Answer::accepted()]).await;
-    let found =
-        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
-    let Finding::Unknown { events, events_error, .. } = found.expect("accepted") else {
-        panic!("nobody can know")
-    };
-    assert!(events.is_empty());
-    assert!(matches!(events_error, Some(Error::NotAllowed(_))), "{events_error:?}");
-    assert_eq!(server.calls().len(), 2);
-
-    // An event log that fails delays nothing: it is asked once.
-    let server = answering([Answer::empty(503), Answer::accepted()]).await;
-    let found =
-        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
-    let Finding::Unknown { events_error, .. } = found.expect("accepted") else { panic!("nobody can know") };
-    assert!(matches!(events_error, Some(Error::Unavailable(_))), "{events_error:?}");
-    assert_eq!(server.calls().len(), 2);
-
-    let server = answering([Answer::empty(403)]).await;
-    let found =
-        manager(&server.url, developer()).terminate_users_and_wait(users(&["12"]), Duration::ZERO).await;
-    assert!(matches!(found, Err(Error::NotAllowed(_))), "the termination itself is refused");
 }

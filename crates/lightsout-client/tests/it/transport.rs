@@ -216,3 +216,17 @@ async fn id_of_any_text_stays_in_its_place() {
     client(&server.url, developer()).user("../groups/7?x=1").await.expect("a user");
     assert_eq!(server.calls()[0].path, "/2.0/users/..%2Fgroups%2F7%3Fx%3D1");
 }
+
+#[tokio::test]
+async fn what_a_lost_attempt_deleted_is_deleted() {
+    for lost in [Answer::drop_after_reading(), Answer::empty(503)] {
+        let server = answering([lost, Answer::empty(404)]).await;
+        client(&server.url, developer()).delete_user("12").await.expect("it is gone");
+        assert_eq!(server.calls().len(), 2);
+    }
+    for refused in [vec![], vec![Answer::empty(429)]] {
+        let server = answering([refused, vec![Answer::empty(404)]].concat()).await;
+        let error = client(&server.url, developer()).delete_user("12").await.expect_err("it was never there");
+        assert!(matches!(error, Error::NotFound(_)), "{error:?}");
+    }
+}

@@ -21,6 +21,7 @@ pub struct Answer {
 pub(super) enum End {
     Whole,
     Cut,
+    Endless,
     DropBeforeReading,
     DropAfterReading,
 }
@@ -80,6 +81,13 @@ impl Answer {
         self
     }
 
+    /// Sends the body over and over, without a length, until the client goes away.
+    pub fn endless(mut self) -> Self {
+        assert!(!self.body.is_empty(), "only a body can be endless");
+        self.end = End::Endless;
+        self
+    }
+
     /// Resets the connection when the first line of the request has arrived, and reads no more of it.
     ///
     /// The first line tells a token request from a call, so this works in both lists. It is recorded
@@ -95,7 +103,12 @@ impl Answer {
 
     pub(super) fn closes(&self) -> bool {
         let told = |(name, value): &(String, String)| name == "connection" && value == "close";
-        self.end == End::Cut || self.headers.iter().any(told)
+        matches!(self.end, End::Cut | End::Endless) || self.headers.iter().any(told)
+    }
+
+    /// What follows again and again.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// What is written to the connection.
@@ -107,7 +120,7 @@ impl Answer {
         }
         let has_length = self.headers.iter().any(|(name, _)| name == "content-length");
         // A 204 has no length, and not even a zero (RFC 9110, section 8.6).
-        if !has_length && self.status != 204 {
+        if !has_length && self.status != 204 && self.end != End::Endless {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
         head.push_str("\r\n");
