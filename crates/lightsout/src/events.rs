@@ -1,7 +1,7 @@
 //! `lightsout events`: proves the event log where it is, and follows it from anywhere.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use lightsout_api::Event;
@@ -11,7 +11,8 @@ use lightsout_server::server;
 use serde_json::{Value, json};
 
 use crate::connect::{self, Server};
-use crate::exit::{Usage, words_of};
+use crate::exit::Usage;
+use crate::follow::{AWAY, BACK};
 use crate::interrupt;
 use crate::output::say;
 use crate::profile::Wire;
@@ -30,8 +31,6 @@ Examples:
 /// How often a service is asked for new events; Box counts calls, and is asked less.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 const ASK_BOX_EVERY: Duration = Duration::from_secs(5);
-/// How long a server may be away before following fails.
-const AWAY_MAX: Duration = Duration::from_mins(5);
 
 /// Follows and proves the event log.
 #[derive(Args)]
@@ -125,27 +124,19 @@ impl Follow {
             EventQuery { position: Some(position), event_types: types.clone(), ..EventQuery::streaming() };
         let every = if connection.wire == Wire::Box { ASK_BOX_EVERY } else { ASK_EVERY };
         let mut events = connection.client.follow_events(query, every);
-        let mut away_since = None;
+        let mut look = tokio::time::interval(ASK_EVERY);
+        let mut is_away = false;
         loop {
             interrupt::says(go_on(&events, &types));
-            let next = events.next().await;
-            match next {
-                Ok(Some(event)) => {
-                    away_since = None;
-                    self.server.print(&event, line);
-                }
-                Ok(None) => return Ok(ExitCode::SUCCESS),
-                Err(error) if error.is_passing() => {
-                    let error = error.into();
-                    let since = *away_since.get_or_insert_with(|| {
-                        eprintln!("  waiting      {}; following goes on when it answers", words_of(&error));
-                        Instant::now()
-                    });
-                    if since.elapsed() > AWAY_MAX {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error.into()),
+            tokio::select! {
+                next = events.next() => match next? {
+                    Some(event) => self.server.print(&event, line),
+                    None => return Ok(ExitCode::SUCCESS),
+                },
+                _ = look.tick() => if is_away == events.is_connected() {
+                    is_away = !is_away;
+                    eprintln!("{}", if is_away { AWAY } else { BACK });
+                },
             }
         }
     }

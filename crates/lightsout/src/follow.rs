@@ -18,6 +18,10 @@ use crate::report::{people, show, show_reasons, verdict};
 /// How often a follower asks whether a system does not answer.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
+/// What is said when the server goes away, and when it is back.
+pub(crate) const AWAY: &str = "  waiting      the server does not answer; following goes on when it does";
+pub(crate) const BACK: &str = "  waiting      the server is back";
+
 /// Follows all to the end: a bar of people, or one JSON line an event. Stopping to follow stops nothing.
 pub(crate) async fn follow(
     client: &Client,
@@ -158,11 +162,7 @@ impl Shown {
         let is_away = !events.is_connected();
         if is_away != self.is_away {
             self.is_away = is_away;
-            self.note(if is_away {
-                "  waiting      the server does not answer; following goes on when it does"
-            } else {
-                "  waiting      the server is back"
-            });
+            self.note(if is_away { AWAY } else { BACK });
         }
         !is_away
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use futures_util::{StreamExt, stream};
 use lightsout_api::{
-    PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest, SessionTerminationMessage,
+    Event, PostGroupsTerminateSessionsRequest, PostUsersTerminateSessionsRequest, SessionTerminationMessage,
 };
 use lightsout_client::{Client, Error, Finding, Part, Parts, SessionTerminationManager};
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::events::line;
 use crate::exit::{self, Unknown, Usage};
 use crate::interrupt;
 use crate::output::{one_line, say};
-use crate::report::{counted, people};
+use crate::report::{counted, people, show, verdict};
 use crate::targets::Targets;
 use crate::terminate::{AGAIN, How};
 
@@ -195,26 +195,53 @@ fn taken_words(message: &SessionTerminationMessage) -> String {
     }
 }
 
-/// Says what is known after Box accepted: that it did, and what its events showed.
+/// Says what is known after the request was accepted. Box itself never says more than that; a service
+/// that is spoken to as Box reports.
 fn found(how: &How, finding: Finding) -> ExitCode {
-    let Finding::Unknown { message, events, events_error, .. } = finding else { return ExitCode::SUCCESS };
+    match finding {
+        Finding::Finished(termination) => {
+            how.server.print(&*termination, show);
+            return verdict(&termination);
+        }
+        Finding::Accepted { message, termination_id, error } => {
+            let why = error.map(|error| exit::words_of(&error.into()));
+            if how.server.json {
+                say!(
+                    "{}",
+                    json!({"verdict": "unknown", "message": message.message, "termination_id": termination_id, "error": why})
+                );
+            } else {
+                say!("{}", taken_words(&message));
+                let why = why.unwrap_or_else(|| "it is still running".to_owned());
+                say!("verdict      unknown: {termination_id} goes on; {why}");
+            }
+        }
+        Finding::Unknown { message, events, events_error } => {
+            let why = events_error.map(|error| exit::words_of(&error.into()));
+            unknown(how, &message, &events, why);
+        }
+        _ => say!("verdict      unknown"),
+    }
+    exit::PARTLY_FAILED.into()
+}
+
+/// Says what Box's admin events showed, which is no verdict.
+fn unknown(how: &How, message: &SessionTerminationMessage, events: &[Event], why: Option<String>) {
     if how.server.json {
-        let why = events_error.map(|error| exit::words_of(&error.into()));
         say!(
             "{}",
             json!({"verdict": "unknown", "message": message.message, "events": events, "events_error": why})
         );
-    } else {
-        say!("{}", taken_words(&message));
-        for event in &events {
-            say!("event        {}", line(event));
-        }
-        match events_error {
-            Some(error) => say!("events       could not be read: {}", exit::words_of(&error.into())),
-            None if events.is_empty() => say!("events       none about them within a minute"),
-            None => {}
-        }
-        say!("verdict      unknown: Box does not say whether their sessions have ended");
+        return;
     }
-    exit::PARTLY_FAILED.into()
+    say!("{}", taken_words(message));
+    for event in events {
+        say!("event        {}", line(event));
+    }
+    match why {
+        Some(why) => say!("events       could not be read: {why}"),
+        None if events.is_empty() => say!("events       none about them within a minute"),
+        None => {}
+    }
+    say!("verdict      unknown: Box does not say whether their sessions have ended");
 }
