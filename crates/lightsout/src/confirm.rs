@@ -32,11 +32,9 @@ pub(crate) fn confirm(people: u64, warnings: &[String], yes: bool) -> anyhow::Re
         );
         return Err(Usage(why).into());
     };
-    if ask(people, warnings, &mut terminal, &mut io::stderr().lock())? {
-        Ok(())
-    } else {
-        Err(Refused { people }.into())
-    }
+    // An interrupt is heard meanwhile, and says something: standard error is not locked.
+    let agreed = tokio::task::block_in_place(|| ask(people, warnings, &mut terminal, &mut io::stderr()));
+    if agreed? { Ok(()) } else { Err(Refused { people }.into()) }
 }
 
 fn is_asked(people: u64, yes: bool) -> bool {

@@ -147,7 +147,8 @@ async fn ask(question: &'static str) -> anyhow::Result<SecretString> {
         ask_terminal(question).await?
     } else {
         let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).context("cannot read it from standard input")?;
+        tokio::task::block_in_place(|| std::io::stdin().lock().read_line(&mut line))
+            .context("cannot read it from standard input")?;
         line
     };
     match secret.trim() {

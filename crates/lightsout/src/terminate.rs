@@ -188,7 +188,9 @@ impl UsersTerminate {
         self.ids.iter().for_each(|id| all.take(Target::Id(id.clone())));
         self.logins.iter().for_each(|login| all.take(Target::Login(login.clone())));
         for file in &self.files {
-            all.append(targets::read(file, self.format, self.column.as_deref())?);
+            // Standard input may keep it waiting, and an interrupt is heard meanwhile.
+            let read = || targets::read(file, self.format, self.column.as_deref());
+            all.append(tokio::task::block_in_place(read)?);
         }
         let fate = if self.how.skip_unknown { "left out" } else { "unreadable" };
         for rejected in &all.rejected {
