@@ -269,7 +269,11 @@ fn read_key(pem: &str, passphrase: Option<&SecretString>) -> Result<EncodingKey,
     }
     let passphrase =
         passphrase.ok_or_else(|| Error::setup("the private key is encrypted, and there is no passphrase"))?;
-    let unreadable = |_| Error::setup("the private key cannot be read: it is no encrypted PKCS#8 key in PEM");
+    let unreadable = |_| {
+        Error::setup(
+            "the private key cannot be read: it is no PKCS#8 key in PEM that is encrypted by PBES2; turn it into one with: openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.pem -out new.pem",
+        )
+    };
     let (label, document) = Document::from_pem(pem).map_err(unreadable)?;
     EncryptedPrivateKeyInfoRef::validate_pem_label(label).map_err(|e| unreadable(e.into()))?;
     let key = document.decode_msg::<EncryptedPrivateKeyInfoRef<'_>>().map_err(unreadable)?;
