@@ -18,7 +18,7 @@ const URL: &str = "http://127.0.0.1:8787";
 pub(crate) const DEFAULT_PROFILE: &str = "default";
 
 /// Whom to speak to, and as whom.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Server {
     /// Goes where this profile says, as whom it says; `lightsout login` makes one.
@@ -102,6 +102,26 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
+        self.without_empty().connect_as_said()
+    }
+
+    /// The same without what is empty: `LIGHTSOUT_TOKEN=` says nothing.
+    pub(crate) fn without_empty(&self) -> Self {
+        let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        Self {
+            profile: said(&self.profile),
+            url: said(&self.url),
+            token: said(&self.token),
+            client_id: said(&self.client_id),
+            client_secret: said(&self.client_secret),
+            enterprise: said(&self.enterprise),
+            jwt: self.jwt.clone().filter(|file| !file.as_os_str().is_empty()),
+            ca: self.ca.clone().filter(|file| !file.as_os_str().is_empty()),
+            ..self.clone()
+        }
+    }
+
+    fn connect_as_said(&self) -> anyhow::Result<Connection> {
         if let Some(given) = self.given()? {
             return Ok(Connection { client: self.client_of(&given)?, wire: given.wire, profile: None });
         }
@@ -204,7 +224,8 @@ impl Server {
 
     /// The client id, where its secret is still to be asked for.
     pub(crate) fn client_id_alone(&self) -> Option<(&str, Option<profile::Subject>)> {
-        self.client_secret.is_none().then_some((self.client_id.as_deref()?, self.subject()))
+        let others = self.client_secret.is_some() || self.token.is_some() || self.jwt.is_some();
+        (!others).then_some((self.client_id.as_deref()?, self.subject()))
     }
 
     fn subject(&self) -> Option<profile::Subject> {

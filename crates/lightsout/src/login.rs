@@ -54,9 +54,10 @@ pub(crate) struct Whoami {
 
 impl Login {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let name = self.server.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
+        let server = self.server.without_empty();
+        let name = server.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
         profile::check_name(name)?;
-        let credentials = match self.server.client_id_alone() {
+        let credentials = match server.client_id_alone() {
             Some((_, None)) => {
                 return Err(Usage("say whom the app acts for: --enterprise or --user".to_owned()).into());
             }
@@ -65,17 +66,17 @@ impl Login {
                 client_secret: ask("Client secret: ").await?,
                 subject,
             },
-            None => match self.server.credentials()? {
+            None => match server.credentials()? {
                 Some(credentials) => credentials,
                 None => Credentials::DeveloperToken { token: ask("Developer token: ").await? },
             },
         };
-        let url = self.server.url().to_owned();
-        let profile = Profile { wire: self.server.wire_of(&url), url, credentials };
-        let client = self.server.client_of(&profile)?;
+        let url = server.url().to_owned();
+        let profile = Profile { wire: server.wire_of(&url), url, credentials };
+        let client = server.client_of(&profile)?;
         let me = client.me().await.map_err(not_kept)?;
         let path = profile::save(name, &profile)?;
-        if self.server.json {
+        if server.json {
             say!("{}", json!({"profile": name, "path": path, "url": client.base_url(), "user": me}));
         } else {
             say!("{}\nprofile      {name}, in {}", show(&me, client.base_url()), path.display());

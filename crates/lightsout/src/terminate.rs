@@ -32,6 +32,9 @@ pub(crate) const AGAIN: &str =
 /// The code of a refusal that is about somebody, and not about the caller's token.
 const NOT_PERMITTED: &str = "access_denied_insufficient_permissions";
 
+/// What an interrupt says before anything was sent.
+const NOTHING_YET: &str = "interrupted; nothing was ended";
+
 const USERS_HELP: &str = "\
 Examples:
   lightsout users terminate-sessions --login ann@acme.example --reason 'laptop stolen' --follow
@@ -165,6 +168,7 @@ impl Groups {
 
 impl UsersTerminate {
     async fn run(self) -> anyhow::Result<ExitCode> {
+        interrupt::says(NOTHING_YET);
         let targets = self.targets()?;
         let rejected = targets.rejected.len();
         let connection = self.how.server.connect()?;
@@ -216,6 +220,7 @@ impl UsersTerminate {
 
 impl GroupsTerminate {
     async fn run(self) -> anyhow::Result<ExitCode> {
+        interrupt::says(NOTHING_YET);
         let connection = self.how.server.connect()?;
         let client = &connection.client;
         let mut ids = self.ids;
@@ -261,7 +266,6 @@ impl How {
         let named = request.user_ids.len() + request.logins.len();
         let is_split = named > PART.size;
         let may_be_many = named as u64 > ASK_ABOVE || !request.group_ids.is_empty();
-        interrupt::says("interrupted; nothing was ended");
         // A list that is split is looked up as a whole first: half of it must not end on its own.
         if is_split || may_be_many && !self.yes {
             let preview = self.preview(client, &request).await?;

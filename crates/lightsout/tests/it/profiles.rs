@@ -89,6 +89,9 @@ fn no_credentials_win_in_silence_over_others() {
     shell.run("whoami --client-id app --client-secret hush --enterprise 12");
     shell.run("whoami --user 12");
     shell.run("whoami --profile box --user 12");
+    shell.set("LIGHTSOUT_TOKEN", "");
+    shell.note("with an empty LIGHTSOUT_TOKEN");
+    shell.run("whoami");
     insta::assert_snapshot!(shell.transcript());
 }
 
