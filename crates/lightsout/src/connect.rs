@@ -31,7 +31,7 @@ pub(crate) struct Server {
         help = "The service's address, or https://api.box.com for Box itself [default: http://127.0.0.1:8787]"
     )]
     url: Option<String>,
-    /// What the address speaks: lightsout or box [default: box at https://api.box.com, else lightsout].
+    /// What the address speaks: lightsout or box [default: box at Box, else lightsout].
     // Named in the line above: a list of values makes every option of the help four lines long.
     #[arg(long, value_name = "WIRE", hide_possible_values = true)]
     wire: Option<Wire>,
