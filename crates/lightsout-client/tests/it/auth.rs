@@ -115,7 +115,7 @@ fn wrong_configuration_is_one_sentence_that_shows_nothing() {
         (config(ENCRYPTED_KEY_AES, Some("wrong-phrase")), "cannot be decrypted: is the passphrase right"),
         (config(ENCRYPTED_KEY_DES3, None), "is encrypted, and there is no passphrase"),
         (config(PKCS1_ENCRYPTED_KEY, Some(PASSPHRASE)), "openssl pkcs8 -topk8"),
-        (config(&broken_key, Some(PASSPHRASE)), "no encrypted PKCS#8 key in PEM"),
+        (config(&broken_key, Some(PASSPHRASE)), "no PKCS#8 key in PEM that is encrypted by PBES2"),
         (config(not_rsa, None), "no RSA key in PEM"),
         (config("CLIENT-SECRET", None), "no RSA key in PEM"),
         (cut, "not Box's JWT configuration, from line 1 on"),
