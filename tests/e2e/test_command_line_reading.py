@@ -206,7 +206,7 @@ def test_follower_of_events_outlives_a_restart_of_the_service(make_service, tmp_
         assert command("users", "terminate-sessions", "--id", ann, tenant=tenant).returncode == 0
         eventually(30, lambda: len(follower.lines()) == 1)
         service.kill()
-        follower.says("following goes on when it answers")
+        follower.says("following goes on when it does")
         service.start()
         assert command("users", "terminate-sessions", "--id", bob, tenant=tenant).returncode == 0
         eventually(60, lambda: len(follower.lines()) == 2)
