@@ -304,3 +304,29 @@ def test_completions_and_manual_pages_are_written(tmp_path: Path) -> None:
     assert ".TH lightsout-users-terminate-sessions 1" in page and "from\\-file" in page
     main = command("man")
     assert main.returncode == 0 and main.stdout.strip() == (folder / "lightsout.1").read_text().strip()
+
+
+@pytest.mark.parametrize(("flags", "path", "says"), [
+    ((), "/v1/terminations", "some of it may have been accepted: look with: lightsout terminations list"),
+    (("--wire", "box"), "/2.0/users/terminate_sessions", "Box may have accepted it, and then it goes on"),
+])
+def test_interrupt_while_it_is_sent_says_that_it_may_be_accepted(
+    flags: tuple[str, ...], path: str, says: str, tmp_path: Path
+) -> None:
+    with Capture() as server:
+        server.answers[f"POST {path}"] = Answer(202, silent="answer")
+        arguments = ["users", "terminate-sessions", "--id", "12", *flags, "--url", server.url, "--token", "t"]
+        with running(tmp_path, *arguments) as sender:
+            eventually(30, lambda: any(request.path == path for request in server.requests))
+            assert sender.interrupt() == 130
+            assert says in sender.stderr.read_text()
+
+
+def test_output_that_cannot_be_written_does_not_hide_what_may_be_accepted(tenant: Tenant) -> None:
+    ann = login("ann")
+    tenant.people([ann])
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BINARY, "users", "terminate-sessions", "--login", ann], stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=60, env=environment(tenant))
+    assert done.returncode == 1 and len(tenant.termination_ids()) == 1, done.stderr
+    assert "cannot write the output" in done.stderr and "look with: lightsout terminations list" in done.stderr

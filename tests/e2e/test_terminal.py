@@ -49,8 +49,8 @@ def test_more_than_ten_people_are_ended_only_by_their_number(tenant: Tenant, ele
     terminal.type(end)
     terminal.shows(QUESTION)
     terminal.press("C-c")
-    code, _ = terminal.ends()
-    assert code == 130 and tenant.termination_ids() == []
+    code, screen = terminal.ends()
+    assert code == 130 and "nothing was ended" in screen and tenant.termination_ids() == [], screen
 
     terminal.type(end)
     terminal.shows(QUESTION)

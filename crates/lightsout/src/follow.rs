@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use lightsout_api::{Event, Termination, TerminationId};
 use lightsout_client::{Client, Error, Follow};
 use serde_json::json;
@@ -37,7 +38,8 @@ pub(crate) async fn follow(
     let mut finished = Vec::new();
     let followed = all(client, accepted, &mut shown, &mut finished).await;
     shown.finish(followed.is_ok());
-    let code = report(client, &finished, json_lines).await?;
+    // It was accepted, whatever fails from here on.
+    let code = report(client, &finished, json_lines).await.context(exit::NotFollowed)?;
     let Err(error) = followed else { return Ok(code) };
     let go_on = again(&accepted[finished.len()].id);
     let hint = match &error {

@@ -1,4 +1,4 @@
-//! What an interrupt says: how far the command has come, and how to go on.
+//! How far a command has come, and how to go on: what an interrupt says, or output that cannot be written.
 
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +24,7 @@ pub(crate) fn clears(bar: Option<ProgressBar>) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
 }
 
-/// What an interrupt would say now, after `before`; nothing if there is nothing to say.
+/// How far the command has come, after `before`; nothing if there is nothing to say.
 pub(crate) fn words(before: &str) -> String {
     let words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
     if words.is_empty() { String::new() } else { format!("{before}{words}") }

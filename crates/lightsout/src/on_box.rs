@@ -25,7 +25,7 @@ use crate::terminate::{AGAIN, How};
 /// How long Box's admin events are watched.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// What an interrupt says once the request may be on its way.
-const SENT: &str = "interrupted; Box may have accepted it, and then it goes on";
+const SENT: &str = "Box may have accepted it, and then it goes on";
 /// How many look-ups are under way at once.
 const LOOKUPS: usize = 4;
 
@@ -53,12 +53,12 @@ pub(crate) async fn end_users(how: &How, client: &Client, targets: Targets) -> a
         eprintln!("left out     {name}: not known at Box");
     }
     ensure!(count > 0, Unknown("none of them is known at Box, so nothing was ended".to_owned()));
+    ensure_one_request(how, count)?;
     confirm(count, &[], how.yes)?;
     interrupt::says(SENT);
     let manager = SessionTerminationManager::new(client.clone());
     let body = PostUsersTerminateSessionsRequest { user_ids: Some(ids), user_logins: Some(logins) };
     let code = if how.follow {
-        ensure_one_request(count)?;
         found(how, manager.terminate_users_and_wait(body, PATIENCE).await?)
     } else {
         accepted(how, manager.terminate_users_in_parts(body, Parts::default()).await)?
@@ -75,6 +75,7 @@ pub(crate) async fn end_groups(how: &How, client: &Client, mut ids: Vec<String>)
         !how.skip_unknown,
         Usage("a group is named one by one: leave an unknown one out yourself".to_owned())
     );
+    ensure_one_request(how, ids.len() as u64)?;
     if how.dry_run || !how.yes {
         let mut members = 0;
         for id in &ids {
@@ -90,10 +91,8 @@ pub(crate) async fn end_groups(how: &How, client: &Client, mut ids: Vec<String>)
     }
     interrupt::says(SENT);
     let manager = SessionTerminationManager::new(client.clone());
-    let count = ids.len() as u64;
     let body = PostGroupsTerminateSessionsRequest { group_ids: ids };
     if how.follow {
-        ensure_one_request(count)?;
         return Ok(found(how, manager.terminate_groups_and_wait(body, PATIENCE).await?));
     }
     accepted(how, manager.terminate_groups_in_parts(body, Parts::default()).await)
@@ -110,10 +109,11 @@ fn refuse_what_box_lacks(how: &How) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn ensure_one_request(entries: u64) -> anyhow::Result<()> {
+/// Only one request can be followed, which is said before anything is asked or sent.
+fn ensure_one_request(how: &How, entries: u64) -> anyhow::Result<()> {
     let most = Parts::default().size as u64;
     ensure!(
-        entries <= most,
+        !how.follow || entries <= most,
         Usage(format!("Box's events tell too little to follow more than {most} at once; leave --follow out"))
     );
     Ok(())

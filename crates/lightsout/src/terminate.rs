@@ -33,7 +33,7 @@ pub(crate) const AGAIN: &str =
 const NOT_PERMITTED: &str = "access_denied_insufficient_permissions";
 
 /// What an interrupt says before anything was sent.
-const NOTHING_YET: &str = "interrupted; nothing was ended";
+const NOTHING_YET: &str = "nothing was ended";
 
 const USERS_HELP: &str = "\
 Examples:
@@ -225,9 +225,11 @@ impl GroupsTerminate {
         let client = &connection.client;
         let mut ids = self.ids;
         let mut left_out = false;
+        // Box takes no such skip, and says so below.
+        let may_skip = self.how.skip_unknown && connection.wire == Wire::Lightsout;
         for name in &self.names {
             match find_group(client, name).await {
-                Err(error) if self.how.skip_unknown && error.is::<NotThere>() => {
+                Err(error) if may_skip && error.is::<NotThere>() => {
                     eprintln!("{:<12} {error}", "left out");
                     left_out = true;
                 }
@@ -295,7 +297,7 @@ impl How {
 
     async fn send(&self, client: &Client, request: &CreateTermination) -> anyhow::Result<ExitCode> {
         let look = connect::command("terminations list");
-        interrupt::says(format!("interrupted; some of it may have been accepted: look with: {look}"));
+        interrupt::says(format!("some of it may have been accepted: look with: {look}"));
         let parts = client.terminate_in_parts(request, PART).await;
         let of = parts.len();
         let (mut accepted, mut failure) = (Vec::new(), None);

@@ -3,11 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use crate::connect::Server;
 use crate::follow::follow;
-use crate::output::say;
 use crate::report::{is_verified, line, outcome_line, show, show_reasons, verdict};
 
 /// Shows and follows terminations of a service.
@@ -104,11 +102,7 @@ impl Terminations {
             }
             Command::Retry { id, server } => {
                 let termination = server.client_of_service()?.retry_termination(&id).await?;
-                if server.json {
-                    say!("{}", json!(termination));
-                } else {
-                    say!("{}", show(&termination));
-                }
+                server.print(&termination, show);
                 Ok(ExitCode::SUCCESS)
             }
         }
