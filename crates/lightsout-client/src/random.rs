@@ -1,9 +1,10 @@
-//! Random numbers, from the crypto library that the connection uses anyway.
+//! Random numbers, from the operating system.
 
-/// Fills a buffer from the operating system's source.
+/// Fills a buffer from the operating system's source, at once: a crypto library's own generator takes
+/// some 25 ms to begin with, which the first termination would wait for.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system has random bytes");
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
 }
 
