@@ -42,6 +42,36 @@ pub struct System {
     pub clock_skew: Duration,
     /// How long one pass may take.
     pub timeout: Duration,
+    /// What becomes of sessions of unknown begin that appear after the first pass.
+    pub new_sign_ins: NewSignIns,
+}
+
+impl System {
+    /// A system with the default times, whose users are known by their logins.
+    pub fn new(connector: Arc<dyn Connector>) -> Self {
+        Self {
+            connector,
+            subject: Subject::Login,
+            enterprise: None,
+            quiet_time: Duration::from_secs(30),
+            clock_skew: Duration::from_secs(5),
+            timeout: Duration::from_mins(1),
+            new_sign_ins: NewSignIns::End,
+        }
+    }
+}
+
+/// What becomes of sessions under new keys, whose begin the store does not show, while the quiet time
+/// runs: requests in flight saved them, or the person signed in again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewSignIns {
+    /// They are ended: some software saves an ended session under a new key, and a sign-in more is
+    /// the smaller harm.
+    #[default]
+    End,
+    /// They are spared; only keys that were ended before are ended again.
+    Spare,
 }
 
 /// The name by which a system knows a user.
@@ -121,12 +151,11 @@ impl App {
         settings: Settings,
     ) -> Arc<Self> {
         let registry = System {
-            connector: Arc::new(Registry::new(db.clone(), clock.clone())),
             subject: Subject::Id,
-            enterprise: None,
             quiet_time: Duration::ZERO,
             clock_skew: Duration::ZERO,
             timeout: Duration::from_secs(30),
+            ..System::new(Arc::new(Registry::new(db.clone(), clock.clone())))
         };
         systems.insert(Registry::NAME.to_owned(), registry);
         Arc::new(Self { db, clock, random, systems, settings, wake: watch::Sender::new(()) })

@@ -2,21 +2,22 @@
 //!
 //! `lightsout.toml` beside this file is the reference: every key with its default, compared by a test.
 
+mod systems;
+
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
-use crate::app::{Settings, Subject, System};
-use crate::connector::{Redis, RedisConfig, Registry};
+use crate::app::{Settings, System};
 use crate::http::LimitsConfig;
 use crate::secret::Secret;
+use crate::store::Db;
+
+pub use self::systems::SystemConfig;
 
 /// The reference: every key with its default and what it is for.
 pub const REFERENCE: &str = include_str!("lightsout.toml");
@@ -161,106 +162,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// A system: what all kinds have, and the kind's own keys.
-#[derive(Clone, Debug)]
-pub struct SystemConfig {
-    /// The name in outcomes and jobs: lower-case letters, digits, `-` and `_`.
-    pub name: String,
-    common: Common,
-    kind: Kind,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Common {
-    name: String,
-    kind: String,
-    #[serde(default)]
-    subject: Subject,
-    #[serde(default)]
-    enterprise: Option<String>,
-    #[serde(default = "default_quiet_time")]
-    quiet_time_s: u32,
-    #[serde(default = "default_clock_skew")]
-    clock_skew_s: u32,
-    #[serde(default = "default_timeout")]
-    timeout_s: u32,
-}
-
-fn default_quiet_time() -> u32 {
-    30
-}
-
-fn default_clock_skew() -> u32 {
-    5
-}
-
-fn default_timeout() -> u32 {
-    60
-}
-
-#[derive(Clone, Debug)]
-enum Kind {
-    Redis(RedisConfig),
-}
-
-const COMMON: [&str; 7] =
-    ["name", "kind", "subject", "enterprise", "quiet_time_s", "clock_skew_s", "timeout_s"];
-
-impl<'de> Deserialize<'de> for SystemConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (common, own): (Map<String, Value>, Map<String, Value>) =
-            Map::<String, Value>::deserialize(deserializer)?
-                .into_iter()
-                .partition(|(k, _)| COMMON.contains(&k.as_str()));
-        let common: Common = serde_json::from_value(Value::Object(common)).map_err(D::Error::custom)?;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
-        if common.name.is_empty() || !common.name.chars().all(plain) || common.name == Registry::NAME {
-            let why = "a system's name has lower-case letters, digits, - and _, and is not registry";
-            return Err(D::Error::custom(why));
-        }
-        let kind = match common.kind.as_str() {
-            "redis" => {
-                let config: RedisConfig =
-                    serde_json::from_value(Value::Object(own)).map_err(D::Error::custom)?;
-                if config.user_index.as_ref().is_some_and(|index| !index.contains("{subject}")) {
-                    return Err(D::Error::custom(format!(
-                        "user_index of system {} holds {{subject}}",
-                        common.name
-                    )));
-                }
-                if let Err(why) = Redis::check(&config) {
-                    return Err(D::Error::custom(format!("system {}: {why}", common.name)));
-                }
-                Kind::Redis(config)
-            }
-            other => {
-                return Err(D::Error::custom(format!(
-                    "unknown kind {other:?} of system {}; known is redis",
-                    common.name
-                )));
-            }
-        };
-        Ok(Self { name: common.name.clone(), common, kind })
-    }
-}
-
-impl SystemConfig {
-    /// Builds the system. Connects at its first pass only.
-    pub fn build(&self) -> System {
-        let seconds = |s: u32| Duration::from_secs(s.into());
-        System {
-            connector: match &self.kind {
-                Kind::Redis(config) => Arc::new(Redis::new(config.clone())),
-            },
-            subject: self.common.subject,
-            enterprise: self.common.enterprise.clone(),
-            quiet_time: seconds(self.common.quiet_time_s),
-            clock_skew: seconds(self.common.clock_skew_s),
-            timeout: seconds(self.common.timeout_s),
-        }
-    }
-}
-
 impl Config {
     /// Reads the file, then the environment (`LIGHTSOUT__SERVER__LISTEN` for `server.listen`).
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
@@ -346,8 +247,8 @@ impl Config {
     }
 
     /// The systems by name, the registry left out.
-    pub fn build_systems(&self) -> BTreeMap<String, System> {
-        self.systems.iter().map(|s| (s.name.clone(), s.build())).collect()
+    pub fn build_systems(&self, db: &Db) -> Result<BTreeMap<String, System>, ConfigError> {
+        self.systems.iter().map(|s| Ok((s.name.clone(), s.build(db)?))).collect()
     }
 
     /// Lives and horizons in milliseconds.

@@ -54,8 +54,8 @@ impl Random {
 }
 
 /// SHA-256 of a secret, base64url: the only form in which tokens and session ids are stored.
-pub fn sha256(secret: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, secret.as_bytes()))
+pub fn sha256(secret: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, secret.as_ref()))
 }
 
 /// SHA-256 in hex, for what people compare.

@@ -1,6 +1,5 @@
 //! Runs the service: database, workers, upkeep and sockets, and stops them in order.
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,9 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, System};
+use crate::app::App;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::http::{Limits, Web, service};
 use crate::random::Random;
 use crate::store::{Db, DbError, MigrateError, Retention, migrate};
@@ -41,6 +40,9 @@ pub enum StartError {
     /// The schema cannot be brought up to date.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// A system cannot work as configured.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; stop what listens there, or change server.listen")]
     Listen {
@@ -69,13 +71,10 @@ pub struct Running {
 
 /// Opens the database and brings its schema up to date.
 pub async fn open(config: &Config) -> Result<Arc<App>, StartError> {
-    open_with(config, config.build_systems()).await
-}
-
-async fn open_with(config: &Config, systems: BTreeMap<String, System>) -> Result<Arc<App>, StartError> {
     let url = config.database.url.0.expose_secret();
     let db = Db::open(url, config.database.connections_max).await.map_err(StartError::Open)?;
     migrate(&db).await?;
+    let systems = config.build_systems(&db)?;
     Ok(App::new(db, Clock::system(), Random::from_os(), systems, config.settings()))
 }
 

@@ -13,8 +13,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{App, Subject, System};
-use crate::connector::{ConnectorError, Reply, Target};
+use crate::app::{App, NewSignIns, Subject, System};
+use crate::connector::{Answer, ConnectorError, Reply, Target};
 use crate::domain::outcome::{CUT_SHORT, Next, Pass, Progress, after, verdict};
 use crate::ops::terminate::merge;
 use crate::store::{DbError, JobRow, JobTarget, NewEvent, SettledJob, SettledOutcome, Tx};
@@ -81,7 +81,7 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
     };
     let held = batch.jobs.clone();
     let result = tokio::select! {
-        result = look(app, system, &mut batch) => Some(result),
+        result = look(app, name, system, &mut batch) => Some(result),
         () = renew(app, &held) => None,
         () = out_of_time => None,
     };
@@ -163,13 +163,16 @@ async fn load(app: &App, name: &str, subject_kind: Subject, jobs: Vec<JobRow>) -
 
 /// Ends, and then looks again where the quiet time is over: a request in flight may have saved its
 /// session under a new key until that very moment. Returns why the whole pass failed, if it did.
-async fn look(app: &App, system: &System, batch: &mut Batch) -> Option<ConnectorError> {
+async fn look(app: &App, name: &str, system: &System, batch: &mut Batch) -> Option<ConnectorError> {
     for open in batch.open.iter_mut().filter(|o| o.subject.is_none()) {
         open.progress.finish(OutcomeState::NoSubject, None);
         open.changed = true;
     }
     let replies = match ask(system, batch, |_| true, true).await {
-        Ok(replies) => replies,
+        Ok((replies, notes)) => {
+            note(name, &notes);
+            replies
+        }
         Err(error) => {
             // It may have ended some already: those are not counted, and the quiet time begins anew.
             for job in &mut batch.jobs {
@@ -200,24 +203,31 @@ async fn look(app: &App, system: &System, batch: &mut Batch) -> Option<Connector
 /// Looks for the targets whose quiet time is over.
 async fn verify(app: &App, system: &System, batch: &mut Batch) -> Result<(), ConnectorError> {
     let now = app.clock.now_ms();
-    for (n, reply) in ask(system, batch, |progress| progress.is_quiet(now), false).await? {
+    let (replies, notes) = ask(system, batch, |progress| progress.is_quiet(now), false).await?;
+    let unread = (!notes.is_empty()).then(|| notes.join("; "));
+    for (n, reply) in replies {
         let open = &mut batch.open[n];
         open.progress.after_find(reply, now);
         open.changed = true;
-        if open.progress.verified_at.is_some() && batch.jobs[open.job].cut_short != 0 {
-            open.progress.detail = Some(CUT_SHORT.to_owned());
+        if open.progress.verified_at.is_some() {
+            let cut_short = (batch.jobs[open.job].cut_short != 0).then(|| CUT_SHORT.to_owned());
+            open.progress.detail = match (cut_short, unread.clone()) {
+                (Some(a), Some(b)) => Some(format!("{a}; {b}")),
+                (a, b) => a.or(b),
+            };
         }
     }
     Ok(())
 }
 
-/// Calls the connector once for the chosen open targets, each name once. Returns replies by target.
+/// Calls the connector once for the chosen open targets, each name once. Returns replies by target,
+/// and what people should know of the pass.
 async fn ask(
     system: &System,
     batch: &Batch,
     wants: impl Fn(&Progress) -> bool,
     delete: bool,
-) -> Result<Vec<(usize, Reply)>, ConnectorError> {
+) -> Result<(Vec<(usize, Reply)>, Vec<String>), ConnectorError> {
     let skew = i64::try_from(system.clock_skew.as_millis()).unwrap_or(0);
     let wants = |progress: &Progress| !progress.state.is_final() && wants(progress);
     let mut chosen = Vec::new();
@@ -227,21 +237,36 @@ async fn ask(
             continue;
         };
         chosen.push(n);
-        let cutoff = open.target.cutoff.saturating_add(skew);
-        targets.push(Target { user_id: open.target.user_id.clone(), subject, cutoff });
+        // Before the first pass every key is one to end.
+        let spare = system.new_sign_ins == NewSignIns::Spare && open.progress.quiet_until.is_some();
+        targets.push(Target {
+            user_id: open.target.user_id.clone(),
+            subject,
+            cutoff: open.target.cutoff.saturating_add(skew),
+            asked_at: open.target.cutoff,
+            only: spare.then(|| Arc::new(open.progress.keys.iter().cloned().collect())),
+        });
     }
     if targets.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     let (targets, places) = merge(targets);
     let call = if delete { system.connector.end(&targets) } else { system.connector.find(&targets) };
-    let replies = tokio::time::timeout(system.timeout, call).await.map_err(|_| {
+    let Answer { replies, notes } = tokio::time::timeout(system.timeout, call).await.map_err(|_| {
         ConnectorError::Unreachable(format!("no reply within {} s", system.timeout.as_secs()))
     })??;
     if replies.len() != targets.len() {
         return Err(ConnectorError::Unexpected("not one reply for each target".to_owned()));
     }
-    Ok(chosen.into_iter().zip(places).map(|(n, place)| (n, replies[place].clone())).collect())
+    let replies = chosen.into_iter().zip(places).map(|(n, place)| (n, replies[place].clone()));
+    Ok((replies.collect(), notes))
+}
+
+/// Logs what a pass saw and could not read.
+fn note(name: &str, notes: &[String]) {
+    for note in notes {
+        tracing::warn!(system = %name, "{note}");
+    }
 }
 
 fn fail(batch: &mut Batch, error: ConnectorError) -> ConnectorError {

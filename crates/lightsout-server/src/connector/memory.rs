@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 
-use super::{Capabilities, Connector, ConnectorError, Reply, Session, Target, key_digest};
+use super::matching::Matcher;
+use super::{Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Target};
 
 /// A stored session: whose it is, and when it began if the system knows.
-type Stored = (String, Option<i64>);
+pub type Stored = (String, Option<i64>);
 
 /// An in-memory system. Clones share their sessions.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,11 @@ impl Memory {
         self.with(|state| state.sessions.contains_key(key))
     }
 
+    /// Every session by its key.
+    pub fn sessions(&self) -> BTreeMap<String, Stored> {
+        self.with(|state| state.sessions.clone())
+    }
+
     /// Makes the system stop or start answering.
     pub fn set_down(&self, down: bool) {
         self.with(|state| state.down = down);
@@ -47,20 +52,17 @@ impl Memory {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn pass(&self, targets: &[Target], delete: bool) -> Result<Vec<Reply>, ConnectorError> {
+    fn pass(&self, mut matcher: Matcher<'_>, delete: bool) -> Result<Answer, ConnectorError> {
         self.with(|state| {
             if state.down {
                 return Err(ConnectorError::Unreachable("it is switched off".to_owned()));
             }
             state.passes += 1;
-            let mut replies = vec![Vec::new(); targets.len()];
             state.sessions.retain(|key, (subject, began_at)| {
-                let over = |t: &Target| t.subject == *subject && began_at.is_none_or(|at| at <= t.cutoff);
-                let Some(n) = targets.iter().position(over) else { return true };
-                replies[n].push(Session { key: key_digest(key), dated: began_at.is_some() });
-                !delete
+                let found = matcher.take(subject, key.as_bytes(), *began_at);
+                !(found && delete)
             });
-            Ok(replies.into_iter().map(Reply::Sessions).collect())
+            Ok(matcher.into_replies().into())
         })
     }
 }
@@ -70,11 +72,19 @@ impl Connector for Memory {
         Capabilities { targets_per_job: 500, jobs_per_pass: 100, counts: true }
     }
 
-    fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
-        async move { self.pass(targets, true) }.boxed()
+    fn explain(&self) -> Explanation {
+        Explanation {
+            matched: "sessions signed in under the subject".to_owned(),
+            ended: "the entry is removed".to_owned(),
+            proven: "looked for again after the quiet time".to_owned(),
+        }
     }
 
-    fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
-        async move { self.pass(targets, false) }.boxed()
+    fn end<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
+        async move { self.pass(Matcher::ending(targets), true) }.boxed()
+    }
+
+    fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
+        async move { self.pass(Matcher::finding(targets), false) }.boxed()
     }
 }

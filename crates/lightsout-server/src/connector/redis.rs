@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, RedisError};
 use secrecy::ExposeSecret;
@@ -18,7 +17,10 @@ use tokio::sync::OnceCell;
 
 use crate::secret::Secret;
 
-use super::{Capabilities, Connector, ConnectorError, Reply, Session, Target, key_digest};
+use super::{
+    Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Reply, Session, Target,
+    key_digest,
+};
 
 /// Keys asked for in one SCAN step and values read in one MGET.
 const BATCH: usize = 1_000;
@@ -80,16 +82,19 @@ impl Redis {
     }
 
     /// Says what of a configuration cannot work, without connecting.
-    pub fn check(config: &RedisConfig) -> Result<(), &'static str> {
+    pub fn check(config: &RedisConfig) -> Result<(), String> {
+        if config.user_index.as_ref().is_some_and(|index| !index.contains("{subject}")) {
+            return Err("user_index holds {subject}".to_owned());
+        }
         let url = config.url.0.expose_secret();
         if url.starts_with("rediss:") {
-            return Err("url: rediss:// (TLS) is not supported yet");
+            return Err("url: rediss:// (TLS) is not supported yet".to_owned());
         }
         if redis::Client::open(url).is_err() {
-            return Err("url: not a Redis address; write redis://[user:password@]host:port/db");
+            return Err("url: not a Redis address; write redis://[user:password@]host:port/db".to_owned());
         }
         if config.user_path.is_empty() || config.user_path.split('.').any(str::is_empty) {
-            return Err("user_path: names joined by dots, such as user.login");
+            return Err("user_path: names joined by dots, such as user.login".to_owned());
         }
         Ok(())
     }
@@ -106,7 +111,7 @@ impl Redis {
         self.connection.get_or_try_init(connect).await.cloned()
     }
 
-    async fn pass(&self, targets: &[Target], delete: bool) -> Result<Vec<Reply>, ConnectorError> {
+    async fn pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
         let mut seen = self.search(targets).await.map_err(connector_error)?;
         if seen.keys > 0 && seen.readable == 0 {
             let why = format!("none of {} values under the prefix is a JSON object", seen.keys);
@@ -114,20 +119,24 @@ impl Redis {
         }
         if seen.readable > 0 && !self.path_is_right.load(Ordering::Relaxed) {
             // Sessions of nobody, or a wrong path: nothing can be said of these people.
-            return Ok(vec![Reply::Unknown; targets.len()]);
+            let why = "no session there shows whose it is; is user_path right?";
+            return Ok(vec![Reply::Unknown(why.to_owned()); targets.len()].into());
         }
         // SCAN may show a key twice, and several sets may hold it.
         seen.found.sort_by(|a, b| a.key.cmp(&b.key));
         seen.found.dedup_by(|a, b| a.key == b.key);
+        if delete {
+            seen.found.retain(|f| f.dated || targets[f.target].is_over(&key_digest(&f.key), None));
+        }
         if delete {
             let mut connection = self.connection().await.map_err(connector_error)?;
             unlink(&mut connection, &seen.found).await.map_err(connector_error)?;
         }
         let mut replies = vec![Vec::new(); targets.len()];
         for Found { target, key, dated } in seen.found {
-            replies[target].push(Session { key: key_digest(&String::from_utf8_lossy(&key)), dated });
+            replies[target].push(Session { key: key_digest(&key), dated });
         }
-        Ok(replies.into_iter().map(Reply::Sessions).collect())
+        Ok(replies.into_iter().map(Reply::Sessions).collect::<Vec<_>>().into())
     }
 
     async fn search(&self, targets: &[Target]) -> Result<Seen, RedisError> {
@@ -145,6 +154,9 @@ impl Redis {
         index: &str,
         targets: &[Target],
     ) -> Result<Seen, RedisError> {
+        if targets.is_empty() {
+            return Ok(Seen::default());
+        }
         let mut pipe = redis::pipe();
         for target in targets {
             pipe.smembers(index.replace("{subject}", &target.subject));
@@ -287,11 +299,22 @@ impl Connector for Redis {
         }
     }
 
-    fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+    fn explain(&self) -> Explanation {
+        Explanation {
+            matched: format!(
+                "JSON values under {}* with the subject at {}",
+                self.config.prefix, self.config.user_path
+            ),
+            ended: "UNLINK of the key".to_owned(),
+            proven: "looked for again after the quiet time".to_owned(),
+        }
+    }
+
+    fn end<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
         async move { self.pass(targets, true).await }.boxed()
     }
 
-    fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+    fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
         async move { self.pass(targets, false).await }.boxed()
     }
 }

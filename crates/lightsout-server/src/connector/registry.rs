@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 
-use super::{Capabilities, Connector, ConnectorError, Reply, Session, Target};
+use super::{Answering, Capabilities, Connector, ConnectorError, Explanation, Reply, Session, Target};
 use crate::clock::Clock;
 use crate::store::{Db, DbError};
 
@@ -77,11 +76,20 @@ impl Connector for Registry {
         Capabilities { targets_per_job: 500, jobs_per_pass: 2, counts: true }
     }
 
-    fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
-        async move { self.delete(targets).await.map_err(unreachable) }.boxed()
+    fn explain(&self) -> Explanation {
+        Explanation {
+            matched: "sessions registered by POST /v1/sessions for the user's id".to_owned(),
+            ended: "introspection refuses them from the commit of the termination; their rows are deleted"
+                .to_owned(),
+            proven: "no row of an ended generation is left".to_owned(),
+        }
     }
 
-    fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
-        async move { self.look(targets).await.map_err(unreachable) }.boxed()
+    fn end<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
+        async move { self.delete(targets).await.map(Into::into).map_err(unreachable) }.boxed()
+    }
+
+    fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
+        async move { self.look(targets).await.map(Into::into).map_err(unreachable) }.boxed()
     }
 }

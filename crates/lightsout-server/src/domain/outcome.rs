@@ -29,8 +29,10 @@ pub enum Reply {
     EndsBy(i64),
     /// The order was taken; nothing can be asked back.
     Delivered,
-    /// The system has no list of this user's sessions.
-    Unknown,
+    /// The system cannot say which sessions are this user's, and why.
+    Unknown(String),
+    /// The system knows nobody of this name.
+    NoSubject,
     /// This target failed; it is tried again.
     Failed(String),
 }
@@ -107,14 +109,7 @@ impl Progress {
                     self.quiet_until = Some(now + quiet_ms);
                 }
             }
-            Reply::EndsBy(at) => self.finish(OutcomeState::EndsBy, Some(at)),
-            Reply::Delivered => self.finish(OutcomeState::DeliveredNotVerified, None),
-            Reply::Unknown => {
-                self.finish(OutcomeState::UnknownSessions, None);
-                self.detail =
-                    Some("no session there shows whose it is; is the path to the user right?".to_owned());
-            }
-            Reply::Failed(why) => self.fail(why),
+            other => self.after_no_list(other),
         }
     }
 
@@ -136,14 +131,25 @@ impl Progress {
                 self.finish(state, None);
                 self.verified_at = Some(now);
             }
+            other => self.after_no_list(other),
+        }
+    }
+
+    /// Takes in a reply other than sessions: it is final, or to be tried again.
+    fn after_no_list(&mut self, reply: Reply) {
+        match reply {
             Reply::EndsBy(at) => self.finish(OutcomeState::EndsBy, Some(at)),
             Reply::Delivered => self.finish(OutcomeState::DeliveredNotVerified, None),
-            Reply::Unknown => {
+            Reply::Unknown(why) => {
                 self.finish(OutcomeState::UnknownSessions, None);
-                self.detail =
-                    Some("no session there shows whose it is; is the path to the user right?".to_owned());
+                self.detail = Some(why);
+            }
+            Reply::NoSubject => {
+                self.finish(OutcomeState::NoSubject, None);
+                self.detail = Some("the system knows nobody of this name".to_owned());
             }
             Reply::Failed(why) => self.fail(why),
+            Reply::Sessions(_) => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! The operation that everything else is for: end every session of these people.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lightsout_api::{CreateTermination, Preview, Skip, SkipReason, SystemPreview, TerminationId};
@@ -75,12 +76,15 @@ pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) ->
             .iter()
             .filter_map(|t| {
                 let subject = system.subject.of(t)?;
-                Some(Target { user_id: t.user_id.clone(), subject, cutoff: i64::MAX })
+                Some(Target::every_session(&t.user_id, subject))
             })
             .collect();
-        let sessions = if targets.len() <= PREVIEW_PEOPLE_MAX && system.connector.capabilities().counts {
+        let (targets, _) = merge(targets);
+        let sessions = if targets.is_empty() {
+            Some(0)
+        } else if targets.len() <= PREVIEW_PEOPLE_MAX && system.connector.capabilities().counts {
             let found = tokio::time::timeout(PREVIEW_TIMEOUT, system.connector.find(&targets)).await;
-            found.ok().and_then(Result::ok).and_then(|replies| count(&replies))
+            found.ok().and_then(Result::ok).and_then(|answer| count(&answer.replies))
         } else {
             None
         };
@@ -328,7 +332,9 @@ fn count(replies: &[Reply]) -> Option<u64> {
         .iter()
         .map(|reply| match reply {
             Reply::Sessions(keys) => Some(keys.len() as u64),
-            Reply::EndsBy(_) | Reply::Delivered | Reply::Unknown | Reply::Failed(_) => None,
+            Reply::EndsBy(_) | Reply::Delivered | Reply::Unknown(_) | Reply::NoSubject | Reply::Failed(_) => {
+                None
+            }
         })
         .sum()
 }
@@ -372,7 +378,12 @@ pub(crate) fn merge(targets: Vec<Target>) -> (Vec<Target>, Vec<usize>) {
         .map(|target| {
             let place = *by_subject.entry(target.subject.clone()).or_insert(merged.len());
             match merged.get_mut(place) {
-                Some(entry) => entry.cutoff = entry.cutoff.max(target.cutoff),
+                Some(entry) => {
+                    entry.cutoff = entry.cutoff.max(target.cutoff);
+                    entry.asked_at = entry.asked_at.max(target.asked_at);
+                    // Where one of them may end every key, so may the entry.
+                    entry.only = entry.only.take().zip(target.only).map(|(a, b)| Arc::new(&*a | &*b));
+                }
                 None => merged.push(target),
             }
             place

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lightsout_client::api::{CreateGroup, CreateUser, RegisterSession, RegisteredSession, Termination};
 use lightsout_client::{Auth, Client, Subject as TokenSubject};
-use lightsout_server::app::{App, Settings, Subject, System};
+use lightsout_server::app::{App, Settings, System};
 use lightsout_server::clock::Clock;
 use lightsout_server::connector::Memory;
 use lightsout_server::http::{Limits, LimitsConfig, Web, service};
@@ -233,12 +233,8 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 
 fn system(memory: &Memory) -> System {
     System {
-        connector: Arc::new(memory.clone()),
-        subject: Subject::Login,
-        enterprise: None,
         quiet_time: Duration::from_millis(QUIET_MS.unsigned_abs()),
-        clock_skew: Duration::from_secs(5),
-        timeout: Duration::from_mins(1),
+        ..System::new(Arc::new(memory.clone()))
     }
 }
 

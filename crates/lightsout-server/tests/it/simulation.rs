@@ -136,6 +136,8 @@ impl Simulation {
                 user_id: t.user_id,
                 subject: t.login.unwrap_or_default(),
                 cutoff: t.cutoff + SKEW_MS,
+                asked_at: t.cutoff,
+                only: None,
             };
             let targets: Vec<Target> = open.into_iter().map(target).collect();
             // A system that is down answers nothing; then only the claim is left.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use lightsout_client::api::{CreateTermination, OutcomeState, TerminationState};
 use lightsout_server::app::{App, Settings};
-use lightsout_server::connector::{Capabilities, Connector, ConnectorError, Memory, Reply, Target};
+use lightsout_server::connector::{Answering, Capabilities, Connector, Explanation, Memory, Target};
 use lightsout_server::worker;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,11 @@ impl Connector for Slow {
         self.inner.capabilities()
     }
 
-    fn end<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+    fn explain(&self) -> Explanation {
+        self.inner.explain()
+    }
+
+    fn end<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
         async move {
             let replies = self.inner.end(targets).await;
             self.entered.add_permits(1);
@@ -36,7 +39,7 @@ impl Connector for Slow {
         .boxed()
     }
 
-    fn find<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<Vec<Reply>, ConnectorError>> {
+    fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
         self.inner.find(targets)
     }
 }
@@ -169,7 +172,7 @@ both! {
         let mut tx = h.app.db.begin().await.expect("a transaction");
         tx.claim_jobs("shop", now, now + 60_000, 10).await.expect("claimed");
         tx.commit().await.expect("committed");
-        let target = Target { user_id: ann, subject: "ann@acme.example".to_owned(), cutoff: now };
+        let target = Target { user_id: ann, subject: "ann@acme.example".to_owned(), cutoff: now, asked_at: now, only: None };
         h.shop.end(&[target]).await.expect("ended, and then the worker died");
         h.advance(60_000);
         h.run_until_done(&id).await;

@@ -1,0 +1,135 @@
+//! The tables `[[systems]]`: what all kinds have, and each kind's own keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::ConfigError;
+use crate::app::{NewSignIns, Subject, System};
+use crate::connector::{Connector, Redis, RedisConfig, Registry, Stateless, StatelessConfig};
+use crate::store::Db;
+
+/// The kinds of systems, in the words of the configuration.
+const KINDS: [&str; 2] = ["redis", "stateless"];
+
+/// A system: what all kinds have, and the kind's own keys.
+#[derive(Clone, Debug)]
+pub struct SystemConfig {
+    /// The name in outcomes and jobs: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    common: Common,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Common {
+    name: String,
+    kind: String,
+    #[serde(default)]
+    subject: Subject,
+    #[serde(default)]
+    enterprise: Option<String>,
+    #[serde(default = "default_quiet_time")]
+    quiet_time_s: u32,
+    #[serde(default = "default_clock_skew")]
+    clock_skew_s: u32,
+    #[serde(default = "default_timeout")]
+    timeout_s: u32,
+    #[serde(default)]
+    new_sign_ins: NewSignIns,
+}
+
+fn default_quiet_time() -> u32 {
+    30
+}
+
+fn default_clock_skew() -> u32 {
+    5
+}
+
+fn default_timeout() -> u32 {
+    60
+}
+
+/// One variant a kind, with what its connector is configured by.
+#[derive(Clone, Debug)]
+enum Kind {
+    Redis(RedisConfig),
+    Stateless(StatelessConfig),
+}
+
+const COMMON: [&str; 8] =
+    ["name", "kind", "subject", "enterprise", "quiet_time_s", "clock_skew_s", "timeout_s", "new_sign_ins"];
+
+impl<'de> Deserialize<'de> for SystemConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (common, own): (Map<String, Value>, Map<String, Value>) =
+            Map::<String, Value>::deserialize(deserializer)?
+                .into_iter()
+                .partition(|(k, _)| COMMON.contains(&k.as_str()));
+        let common: Common = serde_json::from_value(Value::Object(common)).map_err(D::Error::custom)?;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+        if common.name.is_empty() || !common.name.chars().all(plain) || common.name == Registry::NAME {
+            let why = "a system's name has lower-case letters, digits, - and _, and is not registry";
+            return Err(D::Error::custom(why));
+        }
+        let kind = Kind::read(&common.kind, own)
+            .map_err(|why| D::Error::custom(format!("system {}: {why}", common.name)))?;
+        Ok(Self { name: common.name.clone(), common, kind })
+    }
+}
+
+impl Kind {
+    /// Reads a kind's own keys, and says what of them cannot work, without connecting.
+    fn read(kind: &str, own: Map<String, Value>) -> Result<Self, String> {
+        Ok(match kind {
+            "redis" => {
+                let config: RedisConfig = keys(own)?;
+                Redis::check(&config)?;
+                Self::Redis(config)
+            }
+            "stateless" => Self::Stateless(keys(own)?),
+            other => {
+                return Err(format!("unknown kind {other:?}; known are {}", KINDS.join(", ")));
+            }
+        })
+    }
+
+    fn connector(&self, _db: &Db) -> Result<Arc<dyn Connector>, String> {
+        Ok(match self {
+            Self::Redis(config) => Arc::new(Redis::new(config.clone())),
+            Self::Stateless(config) => Arc::new(Stateless::new(*config)),
+        })
+    }
+}
+
+fn keys<T: DeserializeOwned>(own: Map<String, Value>) -> Result<T, String> {
+    serde_json::from_value(Value::Object(own)).map_err(|e| e.to_string())
+}
+
+impl SystemConfig {
+    /// The kind, in the words of the configuration.
+    pub fn kind(&self) -> &str {
+        &self.common.kind
+    }
+
+    /// Builds the system. Connects at its first pass only; some kinds keep what they know in the
+    /// service's own database.
+    pub fn build(&self, db: &Db) -> Result<System, ConfigError> {
+        let seconds = |s: u32| Duration::from_secs(s.into());
+        let connector =
+            self.kind.connector(db).map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
+        Ok(System {
+            connector,
+            subject: self.common.subject,
+            enterprise: self.common.enterprise.clone(),
+            quiet_time: seconds(self.common.quiet_time_s),
+            clock_skew: seconds(self.common.clock_skew_s),
+            timeout: seconds(self.common.timeout_s),
+            new_sign_ins: self.common.new_sign_ins,
+        })
+    }
+}

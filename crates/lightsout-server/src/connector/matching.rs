@@ -1,0 +1,54 @@
+//! Whose is a session that a store showed, and is it over? The same answer for every store.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Reply, Session, Target, key_digest};
+
+/// Sorts a store's sessions by the targets that they belong to.
+pub(crate) struct Matcher<'t> {
+    targets: &'t [Target],
+    by_subject: HashMap<&'t str, usize>,
+    ending: bool,
+    seen: HashSet<String>,
+    found: Vec<Vec<Session>>,
+}
+
+impl<'t> Matcher<'t> {
+    /// For a pass that deletes what is over.
+    pub(crate) fn ending(targets: &'t [Target]) -> Self {
+        Self::new(targets, true)
+    }
+
+    /// For a pass that only looks.
+    pub(crate) fn finding(targets: &'t [Target]) -> Self {
+        Self::new(targets, false)
+    }
+
+    fn new(targets: &'t [Target], ending: bool) -> Self {
+        let by_subject = targets.iter().enumerate().map(|(n, t)| (t.subject.as_str(), n)).collect();
+        Self { targets, by_subject, ending, seen: HashSet::new(), found: vec![Vec::new(); targets.len()] }
+    }
+
+    /// Takes in a session, and says whether it is one to be found: its subject is a target's, it is
+    /// over, and it was not taken in before.
+    pub(crate) fn take(&mut self, subject: &str, key: &[u8], began_at: Option<i64>) -> bool {
+        self.by_subject.get(subject).copied().is_some_and(|n| self.take_for(n, key, began_at))
+    }
+
+    /// The same for a session that is known to belong to the target of this number.
+    pub(crate) fn take_for(&mut self, n: usize, key: &[u8], began_at: Option<i64>) -> bool {
+        let target = &self.targets[n];
+        let key = key_digest(key);
+        let over = target.is_over(&key, began_at) || (began_at.is_none() && !self.ending);
+        if !over || !self.seen.insert(key.clone()) {
+            return false;
+        }
+        self.found[n].push(Session { key, dated: began_at.is_some() });
+        true
+    }
+
+    /// The sessions taken in, for each target in order.
+    pub(crate) fn into_replies(self) -> Vec<Reply> {
+        self.found.into_iter().map(Reply::Sessions).collect()
+    }
+}
