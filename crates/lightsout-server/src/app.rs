@@ -1,7 +1,7 @@
 //! What every operation works with: the database, the clock, the systems, the settings.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
+use crate::domain::circuit::Circuit;
 use crate::random::Random;
 use crate::store::{Db, JobTarget};
 
@@ -44,6 +45,8 @@ pub struct System {
     pub timeout: Duration,
     /// What becomes of sessions of unknown begin that appear after the first pass.
     pub new_sign_ins: NewSignIns,
+    /// How the last passes went. Each node has its own.
+    pub circuit: Arc<Mutex<Circuit>>,
 }
 
 impl System {
@@ -57,7 +60,13 @@ impl System {
             clock_skew: Duration::from_secs(5),
             timeout: Duration::from_mins(1),
             new_sign_ins: NewSignIns::End,
+            circuit: Arc::default(),
         }
+    }
+
+    /// The circuit breaker, for a moment.
+    pub fn with_circuit<T>(&self, f: impl FnOnce(&mut Circuit) -> T) -> T {
+        f(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

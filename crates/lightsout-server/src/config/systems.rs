@@ -123,13 +123,13 @@ impl SystemConfig {
         let connector =
             self.kind.connector(db).map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
         Ok(System {
-            connector,
             subject: self.common.subject,
             enterprise: self.common.enterprise.clone(),
             quiet_time: seconds(self.common.quiet_time_s),
             clock_skew: seconds(self.common.clock_skew_s),
             timeout: seconds(self.common.timeout_s),
             new_sign_ins: self.common.new_sign_ins,
+            ..System::new(connector)
         })
     }
 }
