@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -72,7 +72,7 @@ impl System {
 
 /// What becomes of sessions under new keys, whose begin the store does not show, while the quiet time
 /// runs: requests in flight saved them, or the person signed in again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NewSignIns {
     /// They are ended: some software saves an ended session under a new key, and a sign-in more is
@@ -84,7 +84,7 @@ pub enum NewSignIns {
 }
 
 /// The name by which a system knows a user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// The login, as it stands in the directory.

@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 
 pub use self::memory::Memory;
 pub use self::redis::{Redis, RedisConfig};
@@ -100,7 +101,7 @@ pub struct Capabilities {
 }
 
 /// A connector in three sentences, for `lightsout systems check`. They show no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// What counts as a session of a user: where the name stands, and what it is compared with.
     pub matched: String,
