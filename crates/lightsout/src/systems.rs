@@ -88,12 +88,11 @@ fn text(check: &SystemCheck) -> String {
         ("ends", explanation.ended.clone()),
         ("proves", explanation.proven.clone()),
     ];
-    if check.quiet_time_s > 0 {
+    if let Some(quiet) = check.quiet_time_s.filter(|s| *s > 0) {
         let meanwhile = match check.new_sign_ins {
             NewSignIns::End => "ended",
             NewSignIns::Spare => "spared",
         };
-        let quiet = check.quiet_time_s;
         lines.push(("quiet", format!("{quiet} s; what appears meanwhile without a begin is {meanwhile}")));
     }
     lines.extend(notes.iter().map(|note| ("saw", note.clone())));

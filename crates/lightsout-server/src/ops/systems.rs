@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::app::{App, NewSignIns, Subject, System};
-use crate::connector::{Answer, ConnectorError, Explanation, Reply, Session, Target};
+use crate::connector::{Answer, ConnectorError, Explanation, Reply, Target};
 use crate::store::UserRow;
 
 /// Whose sessions are looked for.
@@ -29,8 +29,9 @@ pub struct SystemCheck {
     pub system: String,
     /// By which name it knows a user.
     pub subject: Subject,
-    /// How long it must have shown no session before an end counts as verified, in seconds.
-    pub quiet_time_s: u64,
+    /// How long it must have shown no session before an end counts as verified, in seconds; none
+    /// where it cannot be asked for sessions.
+    pub quiet_time_s: Option<u64>,
     /// What becomes of sessions of unknown begin that appear meanwhile.
     pub new_sign_ins: NewSignIns,
     /// What is matched, ended and proven.
@@ -104,7 +105,7 @@ async fn check_system(name: &str, system: &System, target: Option<Option<Target>
     let mut check = SystemCheck {
         system: name.to_owned(),
         subject: system.subject,
-        quiet_time_s: system.quiet_time.as_secs(),
+        quiet_time_s: system.connector.capabilities().counts.then(|| system.quiet_time.as_secs()),
         new_sign_ins: system.new_sign_ins,
         explanation: system.connector.explain(),
         answered_ms: None,
@@ -145,22 +146,16 @@ async fn find(system: &System, targets: &[Target]) -> Result<Answer, ConnectorEr
 }
 
 fn person(subject: String, reply: Option<Reply>) -> PersonCheck {
-    let (sessions, reason) = match reply {
-        Some(Reply::Sessions(sessions)) => (Some(sessions), None),
-        Some(Reply::EndsBy(_)) => (None, Some("ends_by: sessions end with their life".to_owned())),
-        Some(Reply::Delivered) => {
-            (None, Some("delivered_not_verified: the system cannot be asked for sessions".to_owned()))
+    let subject = Some(subject);
+    match reply {
+        Some(Reply::Sessions(sessions)) => PersonCheck {
+            subject,
+            sessions: Some(sessions.len() as u64),
+            dated: sessions.iter().filter(|session| session.dated).count() as u64,
+            reason: None,
+        },
+        other => {
+            PersonCheck { subject, sessions: None, dated: 0, reason: other.and_then(Reply::why_no_list) }
         }
-        Some(Reply::Unknown(why)) => (None, Some(format!("unknown_sessions: {why}"))),
-        Some(Reply::NoSubject) => (None, Some("no_subject: the system knows nobody of this name".to_owned())),
-        Some(Reply::Failed(why)) => (None, Some(why)),
-        None => (None, Some("the system gave no reply".to_owned())),
-    };
-    let dated = |sessions: &Vec<Session>| sessions.iter().filter(|s| s.dated).count() as u64;
-    PersonCheck {
-        subject: Some(subject),
-        dated: sessions.as_ref().map_or(0, dated),
-        sessions: sessions.map(|sessions| sessions.len() as u64),
-        reason,
     }
 }
