@@ -1,5 +1,7 @@
 //! What a stored session says of its user and its begin. Nothing stored is ever executed.
 
+mod django;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -11,6 +13,8 @@ pub enum Format {
     /// JSON.
     #[default]
     Json,
+    /// Django's signed session data, with JSON in it.
+    Django,
 }
 
 /// Where something stands in a value: names, or numbers in a list, from the outside in.
@@ -97,6 +101,7 @@ pub(crate) struct Unreadable(pub(crate) &'static str);
 pub(crate) fn read(format: Format, bytes: &[u8], paths: &[&Path]) -> Result<Vec<Option<Scalar>>, Unreadable> {
     match format {
         Format::Json => read_json(bytes, paths),
+        Format::Django => read_json(&django::unpack(bytes)?, paths),
     }
 }
 
