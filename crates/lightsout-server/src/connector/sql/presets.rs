@@ -188,7 +188,7 @@ fn tower_sessions(kind: Kind, table: &str) -> Texts {
         end: delete(table, "id"),
         user_sql: None,
         user: None,
-        format: Format::Json, // TODO-MSGPACK
+        format: Format::Msgpack,
         user_path: Some(Path::new(["1", "axum-login.data", "user_id"])),
     }
 }
