@@ -164,6 +164,8 @@ pub(crate) fn traces<'n>(format: Format, names: impl Iterator<Item = &'n str>) -
     match format {
         Format::Json | Format::JsonTexts if odd => traces.push(Cow::Borrowed(b"\\")),
         Format::Json | Format::JsonTexts => traces.push(Cow::Borrowed(b"\\u")),
+        // Base64 hides every text.
+        Format::Django => return None,
         Format::Msgpack => {}
         // Protocols 0 and 1 write texts in ASCII with escapes.
         Format::Pickle => traces.push(Cow::Borrowed(b"\\")),
