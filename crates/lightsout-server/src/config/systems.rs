@@ -9,11 +9,15 @@ use serde_json::{Map, Value};
 
 use super::ConfigError;
 use crate::app::{NewSignIns, Subject, System};
-use crate::connector::{Connector, Redis, RedisConfig, Registry, Stateless, StatelessConfig};
+use crate::clock::Clock;
+use crate::connector::{
+    Connector, OidcBackchannel, OidcBackchannelConfig, Redis, RedisConfig, Registry, Stateless,
+    StatelessConfig,
+};
 use crate::store::Db;
 
 /// The kinds of systems, in the words of the configuration.
-const KINDS: [&str; 2] = ["redis", "stateless"];
+const KINDS: [&str; 3] = ["redis", "oidc_backchannel", "stateless"];
 
 /// A system: what all kinds have, and the kind's own keys.
 #[derive(Clone, Debug)]
@@ -29,7 +33,7 @@ struct Common {
     name: String,
     kind: String,
     #[serde(default)]
-    subject: Subject,
+    subject: Option<Subject>,
     #[serde(default)]
     enterprise: Option<String>,
     #[serde(default = "default_quiet_time")]
@@ -58,6 +62,7 @@ fn default_timeout() -> u32 {
 #[derive(Clone, Debug)]
 enum Kind {
     Redis(RedisConfig),
+    OidcBackchannel(Box<OidcBackchannelConfig>),
     Stateless(StatelessConfig),
 }
 
@@ -91,6 +96,11 @@ impl Kind {
                 Redis::check(&config)?;
                 Self::Redis(config)
             }
+            "oidc_backchannel" => {
+                let config: OidcBackchannelConfig = keys(own)?;
+                OidcBackchannel::check(&config)?;
+                Self::OidcBackchannel(Box::new(config))
+            }
             "stateless" => Self::Stateless(keys(own)?),
             other => {
                 return Err(format!("unknown kind {other:?}; known are {}", KINDS.join(", ")));
@@ -98,9 +108,21 @@ impl Kind {
         })
     }
 
-    fn connector(&self, _db: &Db) -> Result<Arc<dyn Connector>, String> {
+    /// The name by which users are known where the configuration does not say.
+    fn subject(&self) -> Subject {
+        match self {
+            // Sessions at a relying party are registered by user.
+            Self::OidcBackchannel(_) => Subject::Id,
+            Self::Redis(_) | Self::Stateless(_) => Subject::default(),
+        }
+    }
+
+    fn connector(&self, db: &Db, clock: &Clock, timeout: Duration) -> Result<Arc<dyn Connector>, String> {
         Ok(match self {
             Self::Redis(config) => Arc::new(Redis::new(config.clone())),
+            Self::OidcBackchannel(config) => {
+                Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock.clone(), timeout)?)
+            }
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }
@@ -118,17 +140,20 @@ impl SystemConfig {
 
     /// Builds the system. Connects at its first pass only; some kinds keep what they know in the
     /// service's own database.
-    pub fn build(&self, db: &Db) -> Result<System, ConfigError> {
+    pub fn build(&self, db: &Db, clock: &Clock) -> Result<System, ConfigError> {
         let seconds = |s: u32| Duration::from_secs(s.into());
-        let connector =
-            self.kind.connector(db).map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
+        let timeout = seconds(self.common.timeout_s);
+        let connector = self
+            .kind
+            .connector(db, clock, timeout)
+            .map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
         Ok(System {
             connector,
-            subject: self.common.subject,
+            subject: self.common.subject.unwrap_or_else(|| self.kind.subject()),
             enterprise: self.common.enterprise.clone(),
             quiet_time: seconds(self.common.quiet_time_s),
             clock_skew: seconds(self.common.clock_skew_s),
-            timeout: seconds(self.common.timeout_s),
+            timeout,
             new_sign_ins: self.common.new_sign_ins,
         })
     }

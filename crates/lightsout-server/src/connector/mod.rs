@@ -6,6 +6,7 @@
 
 mod matching;
 mod memory;
+mod oidc_backchannel;
 mod redis;
 mod registry;
 mod stateless;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub use self::memory::Memory;
+pub use self::oidc_backchannel::{Algorithm, OidcBackchannel, OidcBackchannelConfig, ReceiverKind};
 pub use self::redis::{Redis, RedisConfig};
 pub use self::registry::Registry;
 pub use self::stateless::{Stateless, StatelessConfig};
