@@ -88,7 +88,7 @@ fn default_gone() -> Vec<u16> {
 
 impl OidcBackchannelConfig {
     pub(super) fn check(&self) -> Result<(), String> {
-        if !is_http(Url::parse(&self.issuer).ok()).is_some_and(|url| url.query().is_none()) {
+        if is_http(Url::parse(&self.issuer).ok()).is_none_or(|url| url.query().is_some()) {
             return Err("issuer is an http or https URL without query, fragment and password".to_owned());
         }
         if self.client_id.is_empty() {

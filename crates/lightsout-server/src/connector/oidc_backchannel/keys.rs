@@ -184,26 +184,32 @@ impl Jwk {
         match algorithm {
             Algorithm::RS256 => {
                 let components = KeyPairComponents {
-                    public_key: PublicKeyComponents { n: bytes(&self.n)?, e: bytes(&self.e)? },
-                    d: bytes(&self.d)?,
-                    p: bytes(&self.p)?,
-                    q: bytes(&self.q)?,
-                    dP: bytes(&self.dp)?,
-                    dQ: bytes(&self.dq)?,
-                    qInv: bytes(&self.qi)?,
+                    public_key: PublicKeyComponents {
+                        n: bytes(self.n.as_ref())?,
+                        e: bytes(self.e.as_ref())?,
+                    },
+                    d: bytes(self.d.as_ref())?,
+                    p: bytes(self.p.as_ref())?,
+                    q: bytes(self.q.as_ref())?,
+                    dP: bytes(self.dp.as_ref())?,
+                    dQ: bytes(self.dq.as_ref())?,
+                    qInv: bytes(self.qi.as_ref())?,
                 };
                 RsaKeyPair::from_components(&components).ok().map(|pair| Pair::Rsa(Box::new(pair)))
             }
             Algorithm::ES256 => {
-                let public = [&[4], bytes(&self.x)?.as_slice(), bytes(&self.y)?.as_slice()].concat();
+                let public =
+                    [&[4], bytes(self.x.as_ref())?.as_slice(), bytes(self.y.as_ref())?.as_slice()].concat();
                 let alg = &ECDSA_P256_SHA256_FIXED_SIGNING;
-                EcdsaKeyPair::from_private_key_and_public_key(alg, &bytes(&self.d)?, &public)
+                EcdsaKeyPair::from_private_key_and_public_key(alg, &bytes(self.d.as_ref())?, &public)
                     .ok()
                     .map(Pair::Ec)
             }
-            Algorithm::EdDSA => Ed25519KeyPair::from_seed_and_public_key(&bytes(&self.d)?, &bytes(&self.x)?)
-                .ok()
-                .map(Pair::Ed),
+            Algorithm::EdDSA => {
+                Ed25519KeyPair::from_seed_and_public_key(&bytes(self.d.as_ref())?, &bytes(self.x.as_ref())?)
+                    .ok()
+                    .map(Pair::Ed)
+            }
         }
     }
 
@@ -223,8 +229,8 @@ impl Jwk {
     }
 }
 
-fn bytes(member: &Option<String>) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(member.as_deref()?).ok()
+fn bytes(member: Option<&String>) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(member?).ok()
 }
 
 /// The file of keys as it was last read well.
