@@ -56,7 +56,7 @@ impl Systems {
         let Command::Check(asked) = self.command;
         let config = Config::load(&self.file.config)?;
         let db = server::open_to_read(&config).await?;
-        let systems = config.build_systems(&db)?;
+        let systems = config.build_systems(&db, &Clock::system())?;
         let app = App::new(db, Clock::system(), Random::from_os(), systems, config.settings());
         let whom = match (asked.user, asked.subject) {
             (Some(user), _) => Whom::User(user),

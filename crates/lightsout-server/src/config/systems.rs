@@ -10,11 +10,14 @@ use serde_json::{Map, Value};
 use super::ConfigError;
 use crate::app::{NewSignIns, Subject, System};
 use crate::clock::Clock;
-use crate::connector::{Connector, Redis, RedisConfig, Registry, Sql, SqlConfig, Stateless, StatelessConfig};
+use crate::connector::{
+    Connector, OidcBackchannel, OidcBackchannelConfig, Redis, RedisConfig, Registry, Sql, SqlConfig,
+    Stateless, StatelessConfig,
+};
 use crate::store::Db;
 
 /// The kinds of systems, in the words of the configuration.
-const KINDS: [&str; 3] = ["redis", "sql", "stateless"];
+const KINDS: [&str; 4] = ["redis", "sql", "oidc_backchannel", "stateless"];
 
 /// A system: what all kinds have, and the kind's own keys.
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ struct Common {
     name: String,
     kind: String,
     #[serde(default)]
-    subject: Subject,
+    subject: Option<Subject>,
     #[serde(default)]
     enterprise: Option<String>,
     #[serde(default = "default_quiet_time")]
@@ -60,6 +63,7 @@ fn default_timeout() -> u32 {
 enum Kind {
     Redis(RedisConfig),
     Sql(Box<SqlConfig>),
+    OidcBackchannel(Box<OidcBackchannelConfig>),
     Stateless(StatelessConfig),
 }
 
@@ -98,6 +102,11 @@ impl Kind {
                 Sql::check(&config)?;
                 Self::Sql(Box::new(config))
             }
+            "oidc_backchannel" => {
+                let config: OidcBackchannelConfig = keys(own)?;
+                OidcBackchannel::check(&config)?;
+                Self::OidcBackchannel(Box::new(config))
+            }
             "stateless" => Self::Stateless(keys(own)?),
             other => {
                 return Err(format!("unknown kind {other:?}; known are {}", KINDS.join(", ")));
@@ -105,10 +114,22 @@ impl Kind {
         })
     }
 
-    fn connector(&self, _db: &Db) -> Result<Arc<dyn Connector>, String> {
+    /// The name by which users are known where the configuration does not say.
+    fn subject(&self) -> Subject {
+        match self {
+            // Sessions at a relying party are registered by user.
+            Self::OidcBackchannel(_) => Subject::Id,
+            Self::Redis(_) | Self::Sql(_) | Self::Stateless(_) => Subject::default(),
+        }
+    }
+
+    fn connector(&self, db: &Db, clock: &Clock, timeout: Duration) -> Result<Arc<dyn Connector>, String> {
         Ok(match self {
             Self::Redis(config) => Arc::new(Redis::new(config.clone())),
-            Self::Sql(config) => Arc::new(Sql::new((**config).clone(), Clock::system())?),
+            Self::Sql(config) => Arc::new(Sql::new((**config).clone(), clock.clone())?),
+            Self::OidcBackchannel(config) => {
+                Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock.clone(), timeout)?)
+            }
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }
@@ -126,16 +147,19 @@ impl SystemConfig {
 
     /// Builds the system. Connects at its first pass only; some kinds keep what they know in the
     /// service's own database.
-    pub fn build(&self, db: &Db) -> Result<System, ConfigError> {
+    pub fn build(&self, db: &Db, clock: &Clock) -> Result<System, ConfigError> {
         let seconds = |s: u32| Duration::from_secs(s.into());
-        let connector =
-            self.kind.connector(db).map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
+        let timeout = seconds(self.common.timeout_s);
+        let connector = self
+            .kind
+            .connector(db, clock, timeout)
+            .map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
         Ok(System {
-            subject: self.common.subject,
+            subject: self.common.subject.unwrap_or_else(|| self.kind.subject()),
             enterprise: self.common.enterprise.clone(),
             quiet_time: seconds(self.common.quiet_time_s),
             clock_skew: seconds(self.common.clock_skew_s),
-            timeout: seconds(self.common.timeout_s),
+            timeout,
             new_sign_ins: self.common.new_sign_ins,
             ..System::new(connector)
         })

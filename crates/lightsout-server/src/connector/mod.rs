@@ -6,6 +6,7 @@
 
 mod matching;
 mod memory;
+mod oidc_backchannel;
 mod redis;
 mod registry;
 mod sql;
@@ -20,6 +21,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 pub use self::memory::Memory;
+pub use self::oidc_backchannel::{Algorithm, OidcBackchannel, OidcBackchannelConfig, ReceiverKind};
 pub use self::redis::{Redis, RedisConfig};
 pub use self::registry::Registry;
 pub use self::sql::{Preset as SqlPreset, Sql, SqlConfig, Unit as SqlUnit};
