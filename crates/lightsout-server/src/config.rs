@@ -324,6 +324,8 @@ mod tests {
             "[lives]",
             "[log]",
             "[[systems]]\nkind = \"redis\"\nname = \"x\"",
+            "[[systems]]\nkind = \"http\"\nname = \"x\"",
+            "[[systems]]\nkind = \"box\"\nname = \"x\"",
         ] {
             let message =
                 explain(&Config::parse(&format!("{probe}\nno_such_key = 1")).expect_err("unknown key").0);

@@ -9,11 +9,14 @@ use serde_json::{Map, Value};
 
 use super::ConfigError;
 use crate::app::{NewSignIns, Subject, System};
-use crate::connector::{Connector, Redis, RedisConfig, Registry, Stateless, StatelessConfig};
+use crate::clock::Clock;
+use crate::connector::{
+    BoxApi, BoxConfig, Connector, Http, HttpConfig, Redis, RedisConfig, Registry, Stateless, StatelessConfig,
+};
 use crate::store::Db;
 
 /// The kinds of systems, in the words of the configuration.
-const KINDS: [&str; 2] = ["redis", "stateless"];
+const KINDS: [&str; 4] = ["redis", "http", "box", "stateless"];
 
 /// A system: what all kinds have, and the kind's own keys.
 #[derive(Clone, Debug)]
@@ -58,6 +61,8 @@ fn default_timeout() -> u32 {
 #[derive(Clone, Debug)]
 enum Kind {
     Redis(RedisConfig),
+    Http(HttpConfig),
+    Box(BoxConfig),
     Stateless(StatelessConfig),
 }
 
@@ -91,6 +96,16 @@ impl Kind {
                 Redis::check(&config)?;
                 Self::Redis(config)
             }
+            "http" => {
+                let config: HttpConfig = keys(own)?;
+                Http::check(&config)?;
+                Self::Http(config)
+            }
+            "box" => {
+                let config: BoxConfig = keys(own)?;
+                BoxApi::check(&config)?;
+                Self::Box(config)
+            }
             "stateless" => Self::Stateless(keys(own)?),
             other => {
                 return Err(format!("unknown kind {other:?}; known are {}", KINDS.join(", ")));
@@ -101,6 +116,8 @@ impl Kind {
     fn connector(&self, _db: &Db) -> Result<Arc<dyn Connector>, String> {
         Ok(match self {
             Self::Redis(config) => Arc::new(Redis::new(config.clone())),
+            Self::Http(config) => Arc::new(Http::new(config, Clock::system())?),
+            Self::Box(config) => Arc::new(BoxApi::new(config, Clock::system())?),
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }
