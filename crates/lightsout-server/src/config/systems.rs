@@ -11,13 +11,13 @@ use super::ConfigError;
 use crate::app::{NewSignIns, Subject, System};
 use crate::clock::Clock;
 use crate::connector::{
-    Connector, OidcBackchannel, OidcBackchannelConfig, Redis, RedisConfig, Registry, Sql, SqlConfig,
-    Stateless, StatelessConfig,
+    BoxApi, BoxConfig, Connector, Http, HttpConfig, OidcBackchannel, OidcBackchannelConfig, Redis,
+    RedisConfig, Registry, Sql, SqlConfig, Stateless, StatelessConfig,
 };
 use crate::store::Db;
 
 /// The kinds of systems, in the words of the configuration.
-const KINDS: [&str; 4] = ["redis", "sql", "oidc_backchannel", "stateless"];
+const KINDS: [&str; 6] = ["redis", "sql", "oidc_backchannel", "http", "box", "stateless"];
 
 /// A system: what all kinds have, and the kind's own keys.
 #[derive(Clone, Debug)]
@@ -61,9 +61,11 @@ fn default_timeout() -> u32 {
 /// One variant a kind, with what its connector is configured by.
 #[derive(Clone, Debug)]
 enum Kind {
-    Redis(RedisConfig),
+    Redis(Box<RedisConfig>),
     Sql(Box<SqlConfig>),
     OidcBackchannel(Box<OidcBackchannelConfig>),
+    Http(Box<HttpConfig>),
+    Box(Box<BoxConfig>),
     Stateless(StatelessConfig),
 }
 
@@ -95,7 +97,7 @@ impl Kind {
             "redis" => {
                 let config: RedisConfig = keys(own)?;
                 Redis::check(&config)?;
-                Self::Redis(config)
+                Self::Redis(Box::new(config))
             }
             "sql" => {
                 let config: SqlConfig = keys(own)?;
@@ -106,6 +108,16 @@ impl Kind {
                 let config: OidcBackchannelConfig = keys(own)?;
                 OidcBackchannel::check(&config)?;
                 Self::OidcBackchannel(Box::new(config))
+            }
+            "http" => {
+                let config: HttpConfig = keys(own)?;
+                Http::check(&config)?;
+                Self::Http(Box::new(config))
+            }
+            "box" => {
+                let config: BoxConfig = keys(own)?;
+                BoxApi::check(&config)?;
+                Self::Box(Box::new(config))
             }
             "stateless" => Self::Stateless(keys(own)?),
             other => {
@@ -119,17 +131,22 @@ impl Kind {
         match self {
             // Sessions at a relying party are registered by user.
             Self::OidcBackchannel(_) => Subject::Id,
-            Self::Redis(_) | Self::Sql(_) | Self::Stateless(_) => Subject::default(),
+            Self::Redis(_) | Self::Sql(_) | Self::Http(_) | Self::Box(_) | Self::Stateless(_) => {
+                Subject::default()
+            }
         }
     }
 
     fn connector(&self, db: &Db, clock: &Clock, timeout: Duration) -> Result<Arc<dyn Connector>, String> {
+        let clock = clock.clone();
         Ok(match self {
-            Self::Redis(config) => Arc::new(Redis::new(config.clone())),
-            Self::Sql(config) => Arc::new(Sql::new((**config).clone(), clock.clone())?),
+            Self::Redis(config) => Arc::new(Redis::new((**config).clone())),
+            Self::Sql(config) => Arc::new(Sql::new((**config).clone(), clock)?),
             Self::OidcBackchannel(config) => {
-                Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock.clone(), timeout)?)
+                Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock, timeout)?)
             }
+            Self::Http(config) => Arc::new(Http::new(config, clock)?),
+            Self::Box(config) => Arc::new(BoxApi::new(config, clock)?),
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }

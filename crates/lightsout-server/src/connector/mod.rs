@@ -4,6 +4,8 @@
 //! the job tables. The in-memory one is the documentation of the contract, and one test suite runs
 //! over all of them.
 
+mod box_api;
+mod http;
 mod matching;
 mod memory;
 mod oidc_backchannel;
@@ -20,6 +22,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+pub use self::box_api::{BoxApi, BoxConfig};
+pub use self::http::{Http, HttpConfig};
 pub use self::memory::Memory;
 pub use self::oidc_backchannel::{Algorithm, OidcBackchannel, OidcBackchannelConfig, ReceiverKind};
 pub use self::redis::{Redis, RedisConfig};
