@@ -57,7 +57,7 @@ fn default_timeout() -> u32 {
 /// One variant a kind, with what its connector is configured by.
 #[derive(Clone, Debug)]
 enum Kind {
-    Redis(RedisConfig),
+    Redis(Box<RedisConfig>),
     Stateless(StatelessConfig),
 }
 
@@ -89,7 +89,7 @@ impl Kind {
             "redis" => {
                 let config: RedisConfig = keys(own)?;
                 Redis::check(&config)?;
-                Self::Redis(config)
+                Self::Redis(Box::new(config))
             }
             "stateless" => Self::Stateless(keys(own)?),
             other => {
@@ -100,7 +100,7 @@ impl Kind {
 
     fn connector(&self, _db: &Db) -> Result<Arc<dyn Connector>, String> {
         Ok(match self {
-            Self::Redis(config) => Arc::new(Redis::new(config.clone())),
+            Self::Redis(config) => Arc::new(Redis::new((**config).clone())?),
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }
