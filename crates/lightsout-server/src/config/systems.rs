@@ -140,7 +140,7 @@ impl Kind {
     fn connector(&self, db: &Db, clock: &Clock, timeout: Duration) -> Result<Arc<dyn Connector>, String> {
         let clock = clock.clone();
         Ok(match self {
-            Self::Redis(config) => Arc::new(Redis::new((**config).clone())),
+            Self::Redis(config) => Arc::new(Redis::new((**config).clone())?),
             Self::Sql(config) => Arc::new(Sql::new((**config).clone(), clock)?),
             Self::OidcBackchannel(config) => {
                 Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock, timeout)?)

@@ -26,7 +26,7 @@ pub use self::box_api::{BoxApi, BoxConfig};
 pub use self::http::{Http, HttpConfig};
 pub use self::memory::Memory;
 pub use self::oidc_backchannel::{Algorithm, OidcBackchannel, OidcBackchannelConfig, ReceiverKind};
-pub use self::redis::{Redis, RedisConfig};
+pub use self::redis::{Preset, Redis, RedisConfig, SentinelConfig};
 pub use self::registry::Registry;
 pub use self::sql::{Preset as SqlPreset, Sql, SqlConfig, Unit as SqlUnit};
 pub use self::stateless::{Stateless, StatelessConfig};
