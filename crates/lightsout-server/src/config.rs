@@ -324,6 +324,7 @@ mod tests {
             "[lives]",
             "[log]",
             "[[systems]]\nkind = \"redis\"\nname = \"x\"",
+            "[[systems]]\nkind = \"sql\"\nname = \"x\"",
         ] {
             let message =
                 explain(&Config::parse(&format!("{probe}\nno_such_key = 1")).expect_err("unknown key").0);
