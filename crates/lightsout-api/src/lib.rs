@@ -20,8 +20,8 @@ pub use event::{Event, EventPage};
 pub use ids::{ClientId, EnterpriseId, GroupId, KeyId, MembershipId, SessionHandle, TerminationId, UserId};
 pub use oauth::{AccessToken, Introspection};
 pub use session::{
-    RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions, Session, SessionPage,
-    SessionState,
+    OidcSession, RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions, Session,
+    SessionPage, SessionState,
 };
 pub use termination::{
     ChainHead, CreateTermination, Outcome, OutcomePage, OutcomeState, PostGroupsTerminateSessionsRequest,

@@ -33,6 +33,31 @@ pub struct RegisterSession {
     /// The address, for people to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// What the session is called at an OpenID Connect relying party, for logout tokens to name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<OidcSession>,
+}
+
+/// A session at an OpenID Connect relying party, in the words of its ID token.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OidcSession {
+    /// The provider's issuer, an http or https URL of at most 512 bytes.
+    pub iss: String,
+    /// The relying party's client id at the provider, at most 256 bytes.
+    pub client_id: String,
+    /// The user's subject at the provider, at most 255 bytes.
+    pub sub: String,
+    /// The session id (`sid`), at most 512 bytes.
+    pub sid: String,
+}
+
+/// Whose session it is stands in none of the service's logs.
+impl fmt::Debug for OidcSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OidcSession").field("iss", &self.iss).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for RegisterSession {

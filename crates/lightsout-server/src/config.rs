@@ -13,6 +13,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::app::{Settings, System};
+use crate::clock::Clock;
 use crate::http::LimitsConfig;
 use crate::secret::Secret;
 use crate::store::Db;
@@ -247,8 +248,8 @@ impl Config {
     }
 
     /// The systems by name, the registry left out.
-    pub fn build_systems(&self, db: &Db) -> Result<BTreeMap<String, System>, ConfigError> {
-        self.systems.iter().map(|s| Ok((s.name.clone(), s.build(db)?))).collect()
+    pub fn build_systems(&self, db: &Db, clock: &Clock) -> Result<BTreeMap<String, System>, ConfigError> {
+        self.systems.iter().map(|s| Ok((s.name.clone(), s.build(db, clock)?))).collect()
     }
 
     /// Lives and horizons in milliseconds.
@@ -302,7 +303,9 @@ mod tests {
         let without_tls = uncommented()
             .replace("[server.tls]", "")
             .replace("certificate = ", "#")
-            .replace("\nkey = ", "\n#");
+            .replace("\nkey = ", "\n#")
+            // The variable is not set.
+            .replace("{ env = \"WIKI_PROBE_TOKEN\" }", "\"secret\"");
         let shown = Config::parse(&without_tls).expect("the reference parses");
         let default = Config::default();
         let shown_server = ServerConfig { tls: None, public_url: String::new(), ..shown.server };
@@ -325,6 +328,9 @@ mod tests {
             "[log]",
             "[[systems]]\nkind = \"redis\"\nname = \"x\"",
             "[[systems]]\nkind = \"sql\"\nname = \"x\"",
+            "[[systems]]\nkind = \"oidc_backchannel\"\nname = \"x\"",
+            "[[systems]]\nkind = \"http\"\nname = \"x\"",
+            "[[systems]]\nkind = \"box\"\nname = \"x\"",
         ] {
             let message =
                 explain(&Config::parse(&format!("{probe}\nno_such_key = 1")).expect_err("unknown key").0);

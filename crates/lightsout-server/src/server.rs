@@ -74,8 +74,9 @@ pub async fn open(config: &Config) -> Result<Arc<App>, StartError> {
     let url = config.database.url.0.expose_secret();
     let db = Db::open(url, config.database.connections_max).await.map_err(StartError::Open)?;
     migrate(&db).await?;
-    let systems = config.build_systems(&db)?;
-    Ok(App::new(db, Clock::system(), Random::from_os(), systems, config.settings()))
+    let clock = Clock::system();
+    let systems = config.build_systems(&db, &clock)?;
+    Ok(App::new(db, clock, Random::from_os(), systems, config.settings()))
 }
 
 /// Opens a database that is there already, to read it: nothing is made and nothing is changed.

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use lightsout_api::{
-    Introspection, RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions, Session,
-    SessionPage, SessionState,
+    Introspection, OidcSession, RegisterSession, RegisterSessions, RegisteredSession, RegisteredSessions,
+    Session, SessionPage, SessionState,
 };
 use serde_json::json;
 
@@ -14,13 +14,14 @@ use crate::clock::timestamp;
 use crate::domain::access::{Caller, INTROSPECT, SESSIONS_READ, SESSIONS_WRITE};
 use crate::domain::fold::fold;
 use crate::random::sha256;
-use crate::store::NewSession;
+use crate::store::{NewOidcSession, NewSession};
 
 /// The most sessions that one request may register.
 pub const SESSIONS_MAX: usize = 1_000;
 
 /// Registers sessions: all, or none if an entry is wrong. One that is over already is answered
-/// `ended` and not stored.
+/// `ended` and not stored; what it is called at a relying party is stored all the same, for a logout
+/// token to name.
 pub async fn register(
     app: &App,
     caller: &Caller,
@@ -31,12 +32,16 @@ pub async fn register(
         return Err(Error::invalid(format!("sessions holds 1 to {SESSIONS_MAX} entries")));
     }
     let users = users(app, caller, &request.sessions).await?;
+    let mut at_relying_parties = Vec::new();
     let mut prepared = Vec::with_capacity(request.sessions.len());
-    for (n, (session, user_id)) in request.sessions.into_iter().zip(users).enumerate() {
-        prepared.push(
-            prepare(app, caller, session, user_id)
-                .map_err(|why| Error::invalid(format!("sessions[{n}]: {why}")))?,
-        );
+    for (n, (mut session, user_id)) in request.sessions.into_iter().zip(users).enumerate() {
+        let wrong = |why| Error::invalid(format!("sessions[{n}]: {why}"));
+        let oidc = session.oidc.take();
+        let (row, minted) = prepare(app, caller, session, user_id).map_err(wrong)?;
+        if let Some(oidc) = oidc {
+            at_relying_parties.push(at_relying_party(oidc, &row).map_err(wrong)?);
+        }
+        prepared.push((row, minted));
     }
     let rows: Vec<NewSession> = prepared.iter().map(|(row, _)| row.clone()).collect();
     let mut seen = HashSet::new();
@@ -45,7 +50,7 @@ pub async fn register(
             "sessions[{twice}]: this session_id stands twice in the request"
         )));
     }
-    let live = retried!(register_once(app, &rows))?;
+    let live = retried!(register_once(app, &rows, &at_relying_parties))?;
     let live: HashMap<String, (String, i64)> =
         live.into_iter().map(|(hash, user, expires_at)| (hash, (user, expires_at))).collect();
     let answer = |(row, minted): (NewSession, Option<String>)| {
@@ -62,8 +67,13 @@ pub async fn register(
     Ok(RegisteredSessions { sessions: prepared.into_iter().map(answer).collect() })
 }
 
-async fn register_once(app: &App, rows: &[NewSession]) -> Result<Vec<(String, String, i64)>, Error> {
+async fn register_once(
+    app: &App,
+    rows: &[NewSession],
+    at_relying_parties: &[NewOidcSession],
+) -> Result<Vec<(String, String, i64)>, Error> {
     let mut tx = app.db.begin().await?;
+    tx.insert_oidc_sessions(at_relying_parties).await?;
     let live = tx.register_sessions(rows, app.clock.now_ms()).await?;
     tx.commit().await?;
     Ok(live)
@@ -134,6 +144,36 @@ fn prepare(
         address: session.address,
     };
     Ok((row, minted))
+}
+
+/// Checks what a session is called at a relying party.
+fn at_relying_party(oidc: OidcSession, row: &NewSession) -> Result<NewOidcSession, String> {
+    let fields = [
+        ("iss", &oidc.iss, 512),
+        ("client_id", &oidc.client_id, 256),
+        ("sub", &oidc.sub, 255),
+        ("sid", &oidc.sid, 512),
+    ];
+    if let Some((name, _, max)) = fields.iter().find(|(_, text, max)| !(1..=*max).contains(&text.len())) {
+        return Err(format!("oidc.{name} has 1 to {max} bytes"));
+    }
+    let is_issuer = reqwest::Url::parse(&oidc.iss).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none()
+    });
+    if !is_issuer {
+        return Err(
+            "oidc.iss is the provider's issuer, an http or https URL without query or fragment".to_owned()
+        );
+    }
+    Ok(NewOidcSession {
+        user_id: row.user_id.clone(),
+        iss: oidc.iss,
+        client_id: oidc.client_id,
+        sid: oidc.sid,
+        sub: oidc.sub,
+        began_at: row.began_at,
+        expires_at: row.expires_at,
+    })
 }
 
 /// Lists a user's live sessions.

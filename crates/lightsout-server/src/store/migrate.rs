@@ -10,8 +10,10 @@ struct Migration {
     oldest_binary: i64,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { script: include_str!("migrations/0001_first.sql"), oldest_binary: 1 }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { script: include_str!("migrations/0001_first.sql"), oldest_binary: 1 },
+    Migration { script: include_str!("migrations/0002_relying_parties.sql"), oldest_binary: 1 },
+];
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]

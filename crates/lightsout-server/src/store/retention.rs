@@ -24,6 +24,10 @@ const LEFT_OVER_MS: i64 = 600_000;
 /// How far back left-over rows are looked for.
 const LEFT_OVER_SPAN_MS: i64 = 86_400_000;
 
+/// How long sessions at relying parties are kept past their expiry: while a termination that names them
+/// is worked, they stay known.
+const OIDC_SESSIONS_KEPT_MS: i64 = 2 * 86_400_000;
+
 /// What expires: how to find a step of it (`$1` a time, `$2` the step), and how to delete it by key.
 const EXPIRED: [(&str, &str); 4] = [
     (
@@ -58,6 +62,7 @@ impl Db {
                 retention.idempotency_keys_before,
             )
             .await?;
+        more |= self.prune_oidc_sessions(retention.now - OIDC_SESSIONS_KEPT_MS, STEP).await?;
         more |= self.prune_left_over_sessions(retention.now - LEFT_OVER_MS).await?;
         more |= self.prune_aliases().await?;
         more |= self.prune_terminations(retention.terminations_before).await?;

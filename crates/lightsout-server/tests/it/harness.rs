@@ -86,12 +86,23 @@ impl Harness {
     }
 
     pub(crate) async fn start_with(database: Database, limits: LimitsConfig) -> Self {
+        Self::start_adding(database, limits, |_, _| Vec::new()).await
+    }
+
+    /// With more systems than `shop`; what they keep stands in the service's database.
+    pub(crate) async fn start_adding(
+        database: Database,
+        limits: LimitsConfig,
+        more: impl FnOnce(&Db, &Clock) -> Vec<(String, System)>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let db = Db::open(&url(database, &folder).await, 5).await.expect("the database opens");
         migrate(&db).await.expect("the schema is made");
         let shop = Memory::default();
-        let systems = BTreeMap::from([("shop".to_owned(), system(&shop))]);
-        let app = App::new(db, Clock::manual(START_MS), Random::seeded(7), systems, Settings::default());
+        let clock = Clock::manual(START_MS);
+        let mut systems = BTreeMap::from([("shop".to_owned(), system(&shop))]);
+        systems.extend(more(&db, &clock));
+        let app = App::new(db, clock, Random::seeded(7), systems, Settings::default());
         let stop = CancellationToken::new();
         let address = serve(&app, limits, &stop).await;
 

@@ -190,11 +190,10 @@ impl Columns for MySqlRow {
         (0..self.len())
             .map(|n| {
                 let raw = self.try_get_raw(n)?;
-                let (null, kind) = (raw.is_null(), raw.type_info().name().to_owned());
-                drop(raw);
-                if null {
+                if raw.is_null() {
                     return Ok(Value::Null);
                 }
+                let kind = raw.type_info().name().to_owned();
                 Ok(match kind.as_str() {
                     kind if kind.contains("INT") && kind.ends_with("UNSIGNED") => {
                         let n: u64 = self.try_get_unchecked(n)?;

@@ -1,6 +1,7 @@
 //! One suite over every connector: what a system owes its caller. Each kind has its stores and its
 //! own tests in a module of its own.
 
+mod oidc;
 mod redis;
 mod sql;
 

@@ -1,0 +1,243 @@
+//! OpenID Connect Back-Channel Logout 1.0: signed logout tokens to one relying party.
+//!
+//! A relying party trusts only its provider, so issuer and keys are the provider's. Which sessions a
+//! user has there was registered at sign-in; one token names one of them. An answer is an order taken
+//! and no evidence: only a probe proves.
+
+mod config;
+mod keys;
+mod pace;
+mod pass;
+mod receiver;
+mod token;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+pub use self::config::{OidcBackchannelConfig, ReceiverKind};
+pub use self::keys::Algorithm;
+use self::keys::KeyFile;
+use self::pace::Pace;
+use self::pass::Item;
+use self::receiver::{Life, Receiver};
+use super::{Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Reply, Session};
+use super::{Target, key_digest, web};
+use crate::clock::Clock;
+use crate::random::Random;
+use crate::store::{Db, DbError, OidcSessionRow};
+
+const NONE_REGISTERED: &str = "no session of this user at this relying party is registered that began before \
+     the request: whoever signs people in sends oidc {iss, client_id, sub, sid} with POST /v1/sessions";
+
+/// The longest that one request to a receiver may take.
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// Deliveries noted in one transaction at most.
+const NOTED_AT_ONCE: usize = 100;
+/// Sessions remembered at most that were ended in passes whose target failed.
+const UNREPORTED_MAX: usize = 100_000;
+
+/// One relying party.
+#[derive(Debug)]
+pub struct OidcBackchannel {
+    config: OidcBackchannelConfig,
+    db: Db,
+    clock: Clock,
+    random: Random,
+    timeout: Duration,
+    keys: KeyFile,
+    receiver: Receiver,
+    /// Sessions that were ended while others of the same target failed: counted when the target is.
+    unreported: Mutex<HashSet<String>>,
+}
+
+impl OidcBackchannel {
+    /// Says what of a configuration cannot work, without connecting or reading files.
+    pub fn check(config: &OidcBackchannelConfig) -> Result<(), String> {
+        config.check()
+    }
+
+    /// Reads the keys and connects at the first pass only. A pass answers within `timeout`.
+    pub fn new(
+        config: OidcBackchannelConfig,
+        db: Db,
+        clock: Clock,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        config.check()?;
+        let keys = KeyFile::open(&config.signing_keys, config.algorithm, config.kid.clone())?;
+        let client = web::client(REQUEST_TIMEOUT_MAX.min(timeout / 4), config.ca_file.as_ref())?;
+        let receiver = Receiver::new(client, Pace::new(config.rate_per_s), clock.clone());
+        let (random, unreported) = (Random::from_os(), Mutex::default());
+        Ok(Self { config, db, clock, random, timeout, keys, receiver, unreported })
+    }
+
+    /// The registered sessions of each target that are over.
+    async fn due(&self, targets: &[Target]) -> Result<Vec<Item>, ConnectorError> {
+        let mut users: Vec<String> = targets.iter().map(|t| t.user_id.clone()).collect();
+        users.sort_unstable();
+        users.dedup();
+        let rows = self
+            .db
+            .list_oidc_sessions(&self.config.issuer, &self.config.client_id, &users)
+            .await
+            .map_err(database_failed)?;
+        let now = self.clock.now_ms();
+        let mut items = Vec::new();
+        for (n, target) in targets.iter().enumerate() {
+            // Rows are in the order of the users.
+            let first = rows.partition_point(|row| row.user_id < target.user_id);
+            let own = rows[first..].iter().take_while(|row| row.user_id == target.user_id);
+            // What expired before the request was over by itself.
+            let over =
+                own.filter(|row| row.began_at <= target.cutoff && row.expires_at > target.asked_at.min(now));
+            items.extend(over.map(|row| self.item(n, target, row)));
+        }
+        Ok(items)
+    }
+
+    fn item(&self, target: usize, asked: &Target, row: &OidcSessionRow) -> Item {
+        // A preview asks in the far future: whether a token was sent before means nothing to it.
+        let delivered = row.delivered_at.is_some_and(|at| at >= asked.asked_at);
+        let name = [&self.config.issuer, &self.config.client_id, &row.user_id, &row.sid];
+        let key = key_digest(serde_json::json!(name).to_string().as_bytes());
+        Item { target, row: row.clone(), delivered, key }
+    }
+
+    async fn end_all(&self, targets: &[Target]) -> Result<Answer, ConnectorError> {
+        let items = self.due(targets).await?;
+        let (key, note) = self.keys.current();
+        let pass = self.deliver(&key, &items).await?;
+        let replies = (0..targets.len()).map(|n| self.ended(n, &items, &pass)).collect();
+        Ok(Answer { replies, notes: note.into_iter().collect() })
+    }
+
+    async fn find_all(&self, targets: &[Target]) -> Result<Answer, ConnectorError> {
+        let items = self.due(targets).await?;
+        let lives = if self.config.probe_url.is_some() { self.probe_all(&items).await } else { Vec::new() };
+        let found = |n: usize| {
+            let mine: Vec<usize> = (0..items.len()).filter(|i| items[*i].target == n).collect();
+            if mine.is_empty() {
+                return Reply::Unknown(NONE_REGISTERED.to_owned());
+            }
+            let session = |i: &usize| items[*i].session();
+            if lives.is_empty() {
+                let open: Vec<Session> = mine.iter().filter(|i| !items[**i].delivered).map(session).collect();
+                return if open.is_empty() { Reply::Delivered } else { Reply::Sessions(open) };
+            }
+            let unclear = mine.iter().filter(|i| lives[**i] == Life::Unclear).count();
+            if unclear > 0 {
+                return could_not_tell(unclear, mine.len());
+            }
+            Reply::Sessions(mine.iter().filter(|i| lives[**i] == Life::Alive).map(session).collect())
+        };
+        Ok((0..targets.len()).map(found).collect::<Vec<_>>().into())
+    }
+
+    /// What is seen without any user.
+    async fn look(&self) -> Result<Answer, ConnectorError> {
+        let (key, note) = self.keys.current();
+        let mut notes: Vec<String> = note.into_iter().collect();
+        notes.push(format!(
+            "tokens are signed with {}, key {}",
+            self.config.algorithm.name(),
+            key.kid.as_deref().unwrap_or("without a kid")
+        ));
+        let registered = self
+            .db
+            .count_oidc_sessions(&self.config.issuer, &self.config.client_id, self.clock.now_ms())
+            .await
+            .map_err(database_failed)?;
+        notes.push(format!("{registered} sessions at this relying party are registered"));
+        if self.config.is_open_http() {
+            notes.push(
+                "logout_uri is plain http to another machine: tokens can be read on the way".to_owned(),
+            );
+        }
+        let status = self.receiver.status_without_token(&self.config).await?.as_u16();
+        notes.push(if status == 400 {
+            "the receiver answers 400 to a request without a token, as it should".to_owned()
+        } else {
+            format!("the receiver answers {status} to a request without a token; 400 is expected")
+        });
+        if self.config.probe_url.is_some() {
+            let life = self.receiver.probe(&self.config, "lightsout-check", &self.random.session_id()).await;
+            notes.push(match life {
+                Life::Gone => "the probe says of a session that never was that it is gone".to_owned(),
+                Life::Alive => {
+                    "the probe says of a session that never was that it lives: it proves nothing".to_owned()
+                }
+                Life::Unclear => "the probe gives no answer that is in probe_alive or probe_gone".to_owned(),
+            });
+        }
+        Ok(Answer { replies: Vec::new(), notes })
+    }
+
+    /// Notes in one transaction which deliveries were taken. In a task of its own: a caller that stops
+    /// waiting never cancels it.
+    fn note_deliveries(&self, taken: Vec<(String, String, i64)>) -> tokio::task::JoinHandle<()> {
+        let (db, iss, client_id) =
+            (self.db.clone(), self.config.issuer.clone(), self.config.client_id.clone());
+        tokio::spawn(async move {
+            let noted = async {
+                let mut tx = db.begin().await?;
+                tx.settle_deliveries(&iss, &client_id, &taken).await?;
+                tx.commit().await
+            };
+            // What is not noted is sent again, under a new jti.
+            if let Err(error) = noted.await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "deliveries could not be noted");
+            }
+        })
+    }
+
+    fn unreported(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.unreported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn database_failed(error: DbError) -> ConnectorError {
+    tracing::warn!(error = &error as &dyn std::error::Error, "registered sids could not be read");
+    ConnectorError::Unreachable("the service's own database failed".to_owned())
+}
+
+fn could_not_tell(unclear: usize, all: usize) -> Reply {
+    Reply::Failed(format!("the probe could not tell whether {unclear} of {all} sessions live"))
+}
+
+impl Connector for OidcBackchannel {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { targets_per_job: 100, jobs_per_pass: 5, counts: true }
+    }
+
+    fn explain(&self) -> Explanation {
+        let proven = match (&self.config.probe_url, self.config.receiver) {
+            (Some(_), _) => "each session is asked for at probe_url after the quiet time".to_owned(),
+            (None, ReceiverKind::ModAuthOpenidc) => {
+                "nothing: without probe_url the outcome is delivered_not_verified; this receiver answers 200 to unknown sessions too".to_owned()
+            }
+            (None, _) => {
+                "nothing: without probe_url the outcome is delivered_not_verified; a status code is no evidence".to_owned()
+            }
+        };
+        Explanation {
+            matched: "sids registered by POST /v1/sessions for the user's id, this issuer and this client_id"
+                .to_owned(),
+            ended: format!(
+                "one logout token for each, with sub and sid, signed with {} and posted to logout_uri",
+                self.config.algorithm.name()
+            ),
+            proven,
+        }
+    }
+
+    fn end<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
+        self.end_all(targets).boxed()
+    }
+
+    fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
+        if targets.is_empty() { self.look().boxed() } else { self.find_all(targets).boxed() }
+    }
+}
