@@ -327,6 +327,7 @@ mod tests {
             "[lives]",
             "[log]",
             "[[systems]]\nkind = \"redis\"\nname = \"x\"",
+            "[[systems]]\nkind = \"sql\"\nname = \"x\"",
             "[[systems]]\nkind = \"oidc_backchannel\"\nname = \"x\"",
             "[[systems]]\nkind = \"http\"\nname = \"x\"",
             "[[systems]]\nkind = \"box\"\nname = \"x\"",

@@ -24,6 +24,10 @@ pub(super) fn failure(kind: Kind, what: &str, error: &sqlx::Error) -> ConnectorE
             let why = "its password plugin needs TLS: set ca_file, or ssl-mode in the url";
             ConnectorError::Unexpected(format!("{name}: {why}"))
         }
+        sqlx::Error::Protocol(text) if text.contains("authentication plugin") => {
+            let why = "its password plugin is not known here; known are mysql_native_password, and with TLS caching_sha2_password and sha256_password";
+            ConnectorError::Unexpected(format!("{name}: {why}"))
+        }
         _ => ConnectorError::Unexpected(format!("{name}: {what}: it answered something that is no result")),
     }
 }

@@ -96,7 +96,10 @@ impl Statement {
         let reads = purpose != Purpose::End;
         let begins: &[&str] = if reads { &["select", "with"] } else { &["delete", "update", "with"] };
         if !begins.contains(&first) {
-            return Err(wrong(format!("it begins with {}", begins.join(" or ").to_uppercase())));
+            return Err(wrong(format!(
+                "it begins with {}",
+                begins.join(" or ").to_uppercase().replace(" OR ", " or ")
+            )));
         }
         if let Some(word) = read.words.iter().find(|w| reads && CHANGING.contains(&w.as_str())) {
             return Err(wrong(format!("it only reads, and may not hold {}", word.to_uppercase())));

@@ -190,11 +190,10 @@ impl Columns for MySqlRow {
         (0..self.len())
             .map(|n| {
                 let raw = self.try_get_raw(n)?;
-                let (null, kind) = (raw.is_null(), raw.type_info().name().to_owned());
-                drop(raw);
-                if null {
+                if raw.is_null() {
                     return Ok(Value::Null);
                 }
+                let kind = raw.type_info().name().to_owned();
                 Ok(match kind.as_str() {
                     kind if kind.contains("INT") && kind.ends_with("UNSIGNED") => {
                         let n: u64 = self.try_get_unchecked(n)?;
@@ -220,7 +219,10 @@ fn mysql(kind: &str, bytes: Vec<u8>) -> Value {
             let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
             number.map_or(Value::Other, Value::Float)
         }
-        kind if kind.ends_with("BLOB") || kind.ends_with("BINARY") => Value::Bytes(bytes),
+        // MariaDB's UUID comes as bytes, and is compared as the text that it is.
+        kind if (kind.ends_with("BLOB") || kind.ends_with("BINARY")) && !bytes.is_ascii() => {
+            Value::Bytes(bytes)
+        }
         _ => String::from_utf8(bytes).map_or_else(|e| Value::Bytes(e.into_bytes()), Value::Text),
     }
 }

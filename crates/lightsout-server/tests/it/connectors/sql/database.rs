@@ -17,6 +17,16 @@ pub(super) enum Base {
 }
 
 impl Base {
+    /// What each of the three writes.
+    pub(super) fn pick(self, postgres: &str, mysql: &str, sqlite: &str) -> String {
+        match self {
+            Self::Postgres => postgres,
+            Self::MySql => mysql,
+            Self::Sqlite => sqlite,
+        }
+        .to_owned()
+    }
+
     /// A text as a literal.
     pub(super) fn text(self, text: &str) -> String {
         let text = text.replace('\'', "''");

@@ -128,14 +128,7 @@ impl Layout {
 
     pub(super) fn create(self, base: Base, tables: &Tables) -> Vec<String> {
         let (s, u) = (base.name(&tables.sessions), base.name(&tables.users));
-        let pick = |pg: &str, my: &str, lite: &str| {
-            match base {
-                Base::Postgres => pg,
-                Base::MySql => my,
-                Base::Sqlite => lite,
-            }
-            .to_owned()
-        };
+        let pick = |pg, my, lite| base.pick(pg, my, lite);
         let id =
             pick("serial PRIMARY KEY", "bigint unsigned PRIMARY KEY AUTO_INCREMENT", "integer PRIMARY KEY");
         match self {
@@ -170,6 +163,16 @@ impl Layout {
                     ),
                 ]
             }
+            _ => self.create_others(base, tables),
+        }
+    }
+
+    fn create_others(self, base: Base, tables: &Tables) -> Vec<String> {
+        let (s, u) = (base.name(&tables.sessions), base.name(&tables.users));
+        let pick = |pg, my, lite| base.pick(pg, my, lite);
+        let id =
+            pick("serial PRIMARY KEY", "bigint unsigned PRIMARY KEY AUTO_INCREMENT", "integer PRIMARY KEY");
+        match self {
             Self::Authjs => vec![
                 format!(
                     "CREATE TABLE {u} (id SERIAL, name VARCHAR(255), email VARCHAR(255) UNIQUE, PRIMARY KEY (id))"
@@ -214,6 +217,7 @@ impl Layout {
                     ),
                 ]
             }
+            _ => panic!("{self:?} is made above"),
         }
     }
 

@@ -53,12 +53,9 @@ async fn a_pass_goes_on_while_somebody_writes() {
             }
         });
         let targets = [target("user1", 1), target("user2", 1)];
-        let mut passes = 0;
-        // Until the writer has surely written beside a pass.
-        while passes < 3 {
+        for pass in 0..3 {
             let ended = store.connector.end(&targets).await.expect("ended").replies;
-            assert_eq!(counts(&ended), if passes == 0 { [10, 10] } else { [0, 0] }, "{base:?}");
-            passes += 1;
+            assert_eq!(counts(&ended), if pass == 0 { [10, 10] } else { [0, 0] }, "{base:?}");
         }
         stop.store(true, Ordering::Relaxed);
         let written = writer.await.expect("it wrote");
