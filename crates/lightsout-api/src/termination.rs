@@ -278,4 +278,7 @@ pub struct SystemPreview {
     pub system: String,
     /// Sessions found; `null` where the system cannot say or did not answer in time.
     pub sessions: Option<u64>,
+    /// Why there is no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

@@ -302,6 +302,7 @@ fn add(whole: &mut Preview, part: Preview) {
     whole.skipped.extend(part.skipped);
     for (system, more) in whole.systems.iter_mut().zip(part.systems) {
         system.sessions = system.sessions.zip(more.sessions).map(|(a, b)| a + b);
+        system.reason = system.reason.take().or(more.reason);
     }
 }
 

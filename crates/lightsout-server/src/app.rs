@@ -1,14 +1,15 @@
 //! What every operation works with: the database, the clock, the systems, the settings.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
+use crate::domain::circuit::Circuit;
 use crate::random::Random;
 use crate::store::{Db, JobTarget};
 
@@ -44,6 +45,8 @@ pub struct System {
     pub timeout: Duration,
     /// What becomes of sessions of unknown begin that appear after the first pass.
     pub new_sign_ins: NewSignIns,
+    /// How the last passes went. Each node has its own.
+    pub circuit: Arc<Mutex<Circuit>>,
 }
 
 impl System {
@@ -57,13 +60,19 @@ impl System {
             clock_skew: Duration::from_secs(5),
             timeout: Duration::from_mins(1),
             new_sign_ins: NewSignIns::End,
+            circuit: Arc::default(),
         }
+    }
+
+    /// The circuit breaker, for a moment.
+    pub fn with_circuit<T>(&self, f: impl FnOnce(&mut Circuit) -> T) -> T {
+        f(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// What becomes of sessions under new keys, whose begin the store does not show, while the quiet time
 /// runs: requests in flight saved them, or the person signed in again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NewSignIns {
     /// They are ended: some software saves an ended session under a new key, and a sign-in more is
@@ -75,7 +84,7 @@ pub enum NewSignIns {
 }
 
 /// The name by which a system knows a user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// The login, as it stands in the directory.

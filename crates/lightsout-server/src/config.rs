@@ -328,6 +328,8 @@ mod tests {
             "[log]",
             "[[systems]]\nkind = \"redis\"\nname = \"x\"",
             "[[systems]]\nkind = \"oidc_backchannel\"\nname = \"x\"",
+            "[[systems]]\nkind = \"http\"\nname = \"x\"",
+            "[[systems]]\nkind = \"box\"\nname = \"x\"",
         ] {
             let message =
                 explain(&Config::parse(&format!("{probe}\nno_such_key = 1")).expect_err("unknown key").0);

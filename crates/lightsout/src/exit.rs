@@ -14,7 +14,7 @@ Exit codes:
   3  not allowed: the token, its scopes or the role
   4  not found: an id, login or group
   5  accepted, but not every end is verified or could be followed, or somebody was left out
-  6  the server could not be reached, or did not take the request in time
+  6  the server, or a system, could not be reached, or did not take the request in time
   7  the event log does not verify, or is empty
   130  interrupted; a termination that was accepted goes on";
 
@@ -22,7 +22,7 @@ const USAGE: u8 = 2;
 const NOT_ALLOWED: u8 = 3;
 const NOT_FOUND: u8 = 4;
 pub(crate) const PARTLY_FAILED: u8 = 5;
-const NOT_REACHED: u8 = 6;
+pub(crate) const NOT_REACHED: u8 = 6;
 pub(crate) const NOT_VERIFIED: u8 = 7;
 pub(crate) const INTERRUPTED: u8 = 130;
 

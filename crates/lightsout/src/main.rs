@@ -17,6 +17,7 @@ mod output;
 mod profile;
 mod report;
 mod serve;
+mod systems;
 mod targets;
 mod terminate;
 mod terminations;
@@ -42,6 +43,8 @@ enum Command {
     Serve(serve::Serve),
     /// Sets the service up, on its own machine.
     Admin(admin::Admin),
+    /// Looks at the systems where sessions live, on the service's own machine.
+    Systems(systems::Systems),
     /// Makes a profile: where to go and as whom. It is tried before it is kept.
     Login(login::Login),
     /// Forgets a profile.
@@ -77,6 +80,7 @@ async fn main() -> ExitCode {
         Command::Demo(command) => command.run().await,
         Command::Serve(command) => command.run().await,
         Command::Admin(command) => command.run().await,
+        Command::Systems(command) => command.run().await,
         Command::Login(command) => interrupt::or(command.run()).await,
         Command::Logout(command) => command.run(),
         Command::Whoami(command) => interrupt::or(command.run()).await,

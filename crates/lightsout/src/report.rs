@@ -136,7 +136,11 @@ asked        {} by {}",
 pub(crate) fn show_preview(preview: &lightsout_api::Preview) -> String {
     let mut text = format!("would end    {}; nothing was changed", people(preview.people));
     for system in &preview.systems {
-        let found = system.sessions.map_or("it does not say how many sessions".to_owned(), sessions);
+        let found = match (system.sessions, &system.reason) {
+            (Some(n), _) => sessions(n),
+            (None, Some(reason)) => format!("no number of sessions: {}", one_line(reason)),
+            (None, None) => "it does not say how many sessions".to_owned(),
+        };
         text.push_str(&format!("\nsystem       {}: {found}", system.system));
     }
     if preview.includes_caller {

@@ -11,13 +11,13 @@ use super::ConfigError;
 use crate::app::{NewSignIns, Subject, System};
 use crate::clock::Clock;
 use crate::connector::{
-    Connector, OidcBackchannel, OidcBackchannelConfig, Redis, RedisConfig, Registry, Stateless,
-    StatelessConfig,
+    BoxApi, BoxConfig, Connector, Http, HttpConfig, OidcBackchannel, OidcBackchannelConfig, Redis,
+    RedisConfig, Registry, Sql, SqlConfig, Stateless, StatelessConfig,
 };
 use crate::store::Db;
 
 /// The kinds of systems, in the words of the configuration.
-const KINDS: [&str; 3] = ["redis", "oidc_backchannel", "stateless"];
+const KINDS: [&str; 6] = ["redis", "sql", "oidc_backchannel", "http", "box", "stateless"];
 
 /// A system: what all kinds have, and the kind's own keys.
 #[derive(Clone, Debug)]
@@ -61,8 +61,11 @@ fn default_timeout() -> u32 {
 /// One variant a kind, with what its connector is configured by.
 #[derive(Clone, Debug)]
 enum Kind {
-    Redis(RedisConfig),
+    Redis(Box<RedisConfig>),
+    Sql(Box<SqlConfig>),
     OidcBackchannel(Box<OidcBackchannelConfig>),
+    Http(Box<HttpConfig>),
+    Box(Box<BoxConfig>),
     Stateless(StatelessConfig),
 }
 
@@ -94,12 +97,27 @@ impl Kind {
             "redis" => {
                 let config: RedisConfig = keys(own)?;
                 Redis::check(&config)?;
-                Self::Redis(config)
+                Self::Redis(Box::new(config))
+            }
+            "sql" => {
+                let config: SqlConfig = keys(own)?;
+                Sql::check(&config)?;
+                Self::Sql(Box::new(config))
             }
             "oidc_backchannel" => {
                 let config: OidcBackchannelConfig = keys(own)?;
                 OidcBackchannel::check(&config)?;
                 Self::OidcBackchannel(Box::new(config))
+            }
+            "http" => {
+                let config: HttpConfig = keys(own)?;
+                Http::check(&config)?;
+                Self::Http(Box::new(config))
+            }
+            "box" => {
+                let config: BoxConfig = keys(own)?;
+                BoxApi::check(&config)?;
+                Self::Box(Box::new(config))
             }
             "stateless" => Self::Stateless(keys(own)?),
             other => {
@@ -113,16 +131,22 @@ impl Kind {
         match self {
             // Sessions at a relying party are registered by user.
             Self::OidcBackchannel(_) => Subject::Id,
-            Self::Redis(_) | Self::Stateless(_) => Subject::default(),
+            Self::Redis(_) | Self::Sql(_) | Self::Http(_) | Self::Box(_) | Self::Stateless(_) => {
+                Subject::default()
+            }
         }
     }
 
     fn connector(&self, db: &Db, clock: &Clock, timeout: Duration) -> Result<Arc<dyn Connector>, String> {
+        let clock = clock.clone();
         Ok(match self {
-            Self::Redis(config) => Arc::new(Redis::new(config.clone())),
+            Self::Redis(config) => Arc::new(Redis::new((**config).clone())),
+            Self::Sql(config) => Arc::new(Sql::new((**config).clone(), clock)?),
             Self::OidcBackchannel(config) => {
-                Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock.clone(), timeout)?)
+                Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock, timeout)?)
             }
+            Self::Http(config) => Arc::new(Http::new(config, clock)?),
+            Self::Box(config) => Arc::new(BoxApi::new(config, clock)?),
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }
@@ -148,13 +172,13 @@ impl SystemConfig {
             .connector(db, clock, timeout)
             .map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
         Ok(System {
-            connector,
             subject: self.common.subject.unwrap_or_else(|| self.kind.subject()),
             enterprise: self.common.enterprise.clone(),
             quiet_time: seconds(self.common.quiet_time_s),
             clock_skew: seconds(self.common.clock_skew_s),
             timeout,
             new_sign_ins: self.common.new_sign_ins,
+            ..System::new(connector)
         })
     }
 }

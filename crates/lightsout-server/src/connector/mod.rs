@@ -4,11 +4,14 @@
 //! the job tables. The in-memory one is the documentation of the contract, and one test suite runs
 //! over all of them.
 
+mod box_api;
+mod http;
 mod matching;
 mod memory;
 mod oidc_backchannel;
 mod redis;
 mod registry;
+mod sql;
 mod stateless;
 mod value;
 mod web;
@@ -17,11 +20,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 
+pub use self::box_api::{BoxApi, BoxConfig};
+pub use self::http::{Http, HttpConfig};
 pub use self::memory::Memory;
 pub use self::oidc_backchannel::{Algorithm, OidcBackchannel, OidcBackchannelConfig, ReceiverKind};
 pub use self::redis::{Redis, RedisConfig};
 pub use self::registry::Registry;
+pub use self::sql::{Preset as SqlPreset, Sql, SqlConfig, Unit as SqlUnit};
 pub use self::stateless::{Stateless, StatelessConfig};
 pub use self::value::{Format, Path};
 pub use crate::domain::outcome::{Reply, Session};
@@ -102,7 +109,7 @@ pub struct Capabilities {
 }
 
 /// A connector in three sentences, for `lightsout systems check`. They show no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// What counts as a session of a user: where the name stands, and what it is compared with.
     pub matched: String,

@@ -2,5 +2,6 @@
 
 pub mod access;
 pub mod chain;
+pub mod circuit;
 pub mod fold;
 pub mod outcome;

@@ -37,6 +37,22 @@ pub enum Reply {
     Failed(String),
 }
 
+impl Reply {
+    /// Why there is no list of sessions, for people; none if there is one.
+    pub fn why_no_list(self) -> Option<String> {
+        match self {
+            Self::Sessions(_) => None,
+            Self::EndsBy(_) => Some("ends_by: sessions end with their life".to_owned()),
+            Self::Delivered => {
+                Some("delivered_not_verified: the system cannot be asked for sessions".to_owned())
+            }
+            Self::Unknown(why) => Some(format!("unknown_sessions: {why}")),
+            Self::NoSubject => Some("no_subject: the system knows nobody of this name".to_owned()),
+            Self::Failed(why) => Some(why),
+        }
+    }
+}
+
 /// One user's outcome in one system, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -9,6 +9,7 @@ pub mod groups;
 pub mod import;
 pub mod memberships;
 pub mod sessions;
+pub mod systems;
 pub mod terminate;
 pub mod terminations;
 pub mod tokens;

@@ -8,7 +8,7 @@ use lightsout_api::{CreateTermination, Preview, Skip, SkipReason, SystemPreview,
 use serde_json::json;
 
 use super::{Error, body, retried};
-use crate::app::App;
+use crate::app::{App, System};
 use crate::connector::{Reply, Target};
 use crate::domain::access::{self, Caller, Permissions};
 use crate::domain::fold::fold;
@@ -80,15 +80,11 @@ pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) ->
             })
             .collect();
         let (targets, _) = merge(targets);
-        let sessions = if targets.is_empty() {
-            Some(0)
-        } else if targets.len() <= PREVIEW_PEOPLE_MAX && system.connector.capabilities().counts {
-            let found = tokio::time::timeout(PREVIEW_TIMEOUT, system.connector.find(&targets)).await;
-            found.ok().and_then(Result::ok).and_then(|answer| count(&answer.replies))
-        } else {
-            None
+        let (sessions, reason) = match count(system, &targets).await {
+            Ok(sessions) => (Some(sessions), None),
+            Err(why) => (None, Some(why)),
         };
-        systems.push(SystemPreview { system: name.clone(), sessions });
+        systems.push(SystemPreview { system: name.clone(), sessions, reason });
     }
     Ok(Preview {
         people: resolved.people.len() as u64,
@@ -326,15 +322,27 @@ pub(super) fn skip_reason(reason: SkipReason) -> &'static str {
     }
 }
 
-/// The number of sessions in replies; none where the system cannot say.
-fn count(replies: &[Reply]) -> Option<u64> {
-    replies
-        .iter()
+/// The number of sessions that a system shows of these people, or why it does not say.
+async fn count(system: &System, targets: &[Target]) -> Result<u64, String> {
+    if targets.is_empty() {
+        return Ok(0);
+    }
+    if targets.len() > PREVIEW_PEOPLE_MAX {
+        return Err(format!("more than {PREVIEW_PEOPLE_MAX} people are not counted"));
+    }
+    if !system.connector.capabilities().counts {
+        return Err("the system does not count".to_owned());
+    }
+    let found = tokio::time::timeout(PREVIEW_TIMEOUT, system.connector.find(targets)).await;
+    let answer = found
+        .map_err(|_| format!("no answer within {} s", PREVIEW_TIMEOUT.as_secs()))?
+        .map_err(|error| error.to_string())?;
+    answer
+        .replies
+        .into_iter()
         .map(|reply| match reply {
-            Reply::Sessions(keys) => Some(keys.len() as u64),
-            Reply::EndsBy(_) | Reply::Delivered | Reply::Unknown(_) | Reply::NoSubject | Reply::Failed(_) => {
-                None
-            }
+            Reply::Sessions(sessions) => Ok(sessions.len() as u64),
+            other => Err(other.why_no_list().unwrap_or_default()),
         })
         .sum()
 }

@@ -135,6 +135,11 @@ impl Db {
         .await
     }
 
+    /// Finds a user of any tenant by id.
+    pub async fn find_user_by_id(&self, user_id: &str) -> Result<Option<UserRow>, DbError> {
+        self.find("SELECT * FROM users WHERE user_id = $1", args![user_id]).await
+    }
+
     /// Finds a user by login, in any case.
     pub async fn find_user_by_login(&self, login: &str) -> Result<Option<UserRow>, DbError> {
         self.find("SELECT * FROM users WHERE login_folded = $1", args![fold(login)]).await

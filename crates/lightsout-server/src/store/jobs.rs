@@ -319,4 +319,16 @@ impl Tx {
         .await
         .map(drop)
     }
+
+    /// Makes the jobs of a system due that wait after a failure. One that is leased stays so.
+    pub async fn hasten_jobs(&mut self, system: &str, now: i64) -> Result<(), DbError> {
+        self.execute(
+            "UPDATE jobs SET due_at = $2
+             WHERE system = $1 AND finished_at IS NULL AND due_at > $2
+               AND failures > 0 AND settled = attempt",
+            args![system, now],
+        )
+        .await
+        .map(drop)
+    }
 }

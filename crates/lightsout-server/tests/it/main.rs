@@ -14,6 +14,7 @@ mod registry;
 mod retention;
 mod routes;
 mod simulation;
+mod staying_ended;
 mod terminations;
 mod tidy;
 mod tokens;

@@ -15,6 +15,7 @@ mod help;
 mod on_box;
 mod profiles;
 mod shell;
+mod systems;
 mod terminate;
 mod terminations;
 mod users;

@@ -3,6 +3,7 @@
 
 mod oidc;
 mod redis;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
