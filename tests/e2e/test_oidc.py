@@ -1,9 +1,11 @@
-"""Real OpenID Connect: npm oidc-provider signs people in at npm express-openid-connect, and logout tokens put them out."""
+"""Real OpenID Connect: npm oidc-provider signs people in at npm express-openid-connect, or at Apache with
+mod_auth_openidc, and logout tokens put them out."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -59,22 +61,91 @@ class Script:
         self.process.stdout.close()
 
 
+APACHE = """
+ServerRoot "{folder}"
+ServerName 127.0.0.1
+Listen 127.0.0.1:{port}
+PidFile {folder}/httpd.pid
+ErrorLog {folder}/apache.log
+Mutex file:{folder} default
+User www-data
+Group www-data
+DocumentRoot {folder}/www
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authn_core_module {modules}/mod_authn_core.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule authz_user_module {modules}/mod_authz_user.so
+LoadModule auth_openidc_module {modules}/mod_auth_openidc.so
+OIDCProviderMetadataURL {issuer}/.well-known/openid-configuration
+OIDCClientID {client_id}
+OIDCClientSecret {client_secret}
+OIDCProviderTokenEndpointAuth client_secret_post
+OIDCIDTokenSignedResponseAlg {algorithm}
+OIDCRedirectURI {url}/redirect_uri
+OIDCCryptoPassphrase keyboard-cat
+OIDCScope openid
+<Location />
+    AuthType openid-connect
+    Require valid-user
+</Location>
+<Location /me>
+    OIDCUnAuthAction 401
+</Location>
+"""
+
+
+class Apache:
+    """Apache with mod_auth_openidc; `/me` answers 401 where nobody is signed in, other pages sign in."""
+
+    def __init__(self, given: dict) -> None:
+        # Apache's processes run as another user, who may not read pytest's folders.
+        self.folder = tempfile.TemporaryDirectory(prefix="apache-")
+        folder = Path(self.folder.name)
+        folder.chmod(0o755)
+        (folder / "www").mkdir()
+        for name in ("me", "login", "private"):
+            (folder / "www" / name).write_text(json.dumps({"signedIn": True}))
+        config = folder / "apache.conf"
+        config.write_text(APACHE.format(folder=folder, modules="/usr/lib/apache2/modules", **given))
+        log = (folder / "start.log").open("ab")
+        command = ["apache2", "-DFOREGROUND", "-f", str(config)]
+        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        log.close()
+        eventually(20, lambda: self.answers(given["url"]))
+
+    def answers(self, url: str) -> bool:
+        assert self.process.poll() is None, "apache2 ended"
+        try:
+            return httpx.get(f"{url}/me").status_code == 401
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.folder.cleanup()
+
+
 class Federation:
     """A service, a provider whose sessions live in Redis, and a relying party."""
 
-    def __init__(self, folder: Path, database_kind: str, algorithm: str, probe: bool, ends_provider: bool) -> None:
+    def __init__(
+        self, folder: Path, database_kind: str, algorithm: str, probe: bool, ends_provider: bool, apache: bool
+    ) -> None:
         redis, name = required("LIGHTSOUT_TEST_REDIS"), uuid.uuid4().hex[:8]
         provider_port, party_port = free_port(), free_port()
         self.issuer = f"http://127.0.0.1:{provider_port}"
         self.party = f"http://127.0.0.1:{party_port}"
-        self.redis, self.prefix = redis, f"op-{name}:"
+        self.prefix = f"op-{name}:"
+        logout_uri = f"{self.party}/redirect_uri?logout=backchannel" if apache else f"{self.party}/backchannel-logout"
+        receiver = "mod_auth_openidc" if apache else "express_openid_connect"
         keys = folder / "provider-keys.json"
         jwks = {"keys": [new_jwk(algorithm)]}
         keys.write_text(json.dumps(jwks))
         systems = (
             f'[[systems]]\nname = "wiki"\nkind = "oidc_backchannel"\nissuer = "{self.issuer}"\n'
-            f'client_id = "{CLIENT_ID}"\nlogout_uri = "{self.party}/backchannel-logout"\n'
-            f'signing_keys = "{keys}"\nalgorithm = "{algorithm}"\nreceiver = "express_openid_connect"\n'
+            f'client_id = "{CLIENT_ID}"\nlogout_uri = "{logout_uri}"\n'
+            f'signing_keys = "{keys}"\nalgorithm = "{algorithm}"\nreceiver = "{receiver}"\n'
             f"quiet_time_s = {QUIET_TIME_S}\nclock_skew_s = 0\n"
         )
         if probe:
@@ -84,7 +155,7 @@ class Federation:
                 f'[[systems]]\nname = "provider"\nkind = "redis"\nurl = "{redis}"\nprefix = "{self.prefix}Session:"\n'
                 f'user_path = "accountId"\nquiet_time_s = {QUIET_TIME_S}\nclock_skew_s = 0\n'
             )
-        self.scripts: list[Script] = []
+        self.programs: list[Script | Apache] = []
         self.service = Service(folder, make_database(database_kind, folder), LIMITS + systems)
         self.service.init().start()
         self.tenant: Tenant = self.service.tenant()
@@ -99,18 +170,19 @@ class Federation:
         provider = both | {
             "port": provider_port,
             "prefix": self.prefix,
-            "party": self.party,
+            "redirect_uri": f"{self.party}/{'redirect_uri' if apache else 'callback'}",
+            "logout_uri": logout_uri,
             "jwks": jwks,
             "lightsout": self.service.url,
             "token": token,
         }
         party = both | {"port": party_port, "prefix": f"rp-{name}:", "url": self.party, "probe_token": PROBE_TOKEN}
-        self.scripts.append(Script("oidc_provider.mjs", provider, folder / "provider.log"))
-        self.scripts.append(Script("oidc_party.js", party, folder / "party.log"))
+        self.programs.append(Script("oidc_provider.mjs", provider, folder / "provider.log"))
+        self.programs.append(Apache(party) if apache else Script("oidc_party.js", party, folder / "party.log"))
 
     def stop(self) -> None:
-        for script in self.scripts:
-            script.stop()
+        for program in self.programs:
+            program.stop()
         self.service.drop()
 
     def sign_in(self, who: str) -> httpx.Client:
@@ -120,7 +192,7 @@ class Federation:
         assert page.status_code == 200 and page.url.path.startswith("/interaction/"), page.text
         done = browser.post(page.url, data={"login": who})
         assert done.json() == {"signedIn": True}, done.text
-        assert browser.get(f"{self.party}/me").json()["sub"] == who
+        assert self.is_in(browser)
         return browser
 
     def is_in(self, browser: httpx.Client) -> bool:
@@ -147,8 +219,8 @@ class Federation:
 def federation(tmp_path: Path):
     made: list[Federation] = []
 
-    def make(algorithm: str = "ES256", probe: bool = False, ends_provider: bool = False, database_kind: str = "sqlite") -> Federation:
-        made.append(Federation(tmp_path, database_kind, algorithm, probe, ends_provider))
+    def make(algorithm: str = "ES256", probe: bool = False, ends_provider: bool = False, database_kind: str = "sqlite", apache: bool = False) -> Federation:
+        made.append(Federation(tmp_path, database_kind, algorithm, probe, ends_provider, apache))
         return made[-1]
 
     yield make
@@ -225,7 +297,7 @@ def test_a_party_that_was_down_is_told_when_it_is_back(federation) -> None:
     ann = login("ann")
     f.tenant.people([ann])
     a = f.sign_in(ann)
-    party = f.scripts[1].process
+    party = f.programs[1].process
     # Stopped, it takes connections and answers nothing.
     party.send_signal(19)
     try:
@@ -240,3 +312,17 @@ def test_a_party_that_was_down_is_told_when_it_is_back(federation) -> None:
         outcomes = {o["system"]: o["outcome"] for o in http.get(f"{location}/outcomes").json()["entries"]}
     assert outcomes["wiki"] == "delivered_not_verified"
     assert not f.is_in(a)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+def test_apache_with_mod_auth_openidc_puts_two_devices_out_and_no_bystander(federation, algorithm: str) -> None:
+    f = federation(apache=True, algorithm=algorithm)
+    ann, bob = login("ann"), login("bob")
+    f.tenant.people([ann, bob])
+    a, b, bystander = f.sign_in(ann), f.sign_in(ann), f.sign_in(bob)
+    outcome = f.end(ann)["wiki"]
+    assert outcome["outcome"] == "delivered_not_verified", outcome
+    assert not f.is_in(a) and not f.is_in(b)
+    assert f.is_in(bystander)
+    # A second request tells it again, under a new jti, though nobody is signed in there any more.
+    assert f.end(ann)["wiki"]["outcome"] == "delivered_not_verified"

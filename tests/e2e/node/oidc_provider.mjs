@@ -54,13 +54,12 @@ const provider = new Provider(given.issuer, {
     {
       client_id: given.client_id,
       client_secret: given.client_secret,
-      redirect_uris: [`${given.party}/callback`],
-      post_logout_redirect_uris: [given.party],
+      redirect_uris: [given.redirect_uri],
       grant_types: ["authorization_code"],
       response_types: ["code"],
       token_endpoint_auth_method: "client_secret_post",
       id_token_signed_response_alg: given.algorithm,
-      backchannel_logout_uri: `${given.party}/backchannel-logout`,
+      backchannel_logout_uri: given.logout_uri,
       // Without it, ID tokens carry no sid.
       backchannel_logout_session_required: true,
     },

@@ -41,6 +41,13 @@ pub struct OidcSessionRow {
     pub delivered_at: Option<i64>,
 }
 
+impl From<NewOidcSession> for OidcSessionRow {
+    fn from(new: NewOidcSession) -> Self {
+        let NewOidcSession { user_id, sid, sub, began_at, expires_at, .. } = new;
+        Self { user_id, sid, sub, began_at, expires_at, delivered_at: None }
+    }
+}
+
 impl Db {
     /// Lists the sessions of these users at one relying party, by user and sid; expired ones are among
     /// them until they are pruned.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::keys::Algorithm;
 use super::receiver::probe_url;
+use crate::connector::sql::Sids;
 use crate::secret::Secret;
 
 /// How a receiver's answers are to be read.
@@ -52,6 +53,12 @@ pub struct OidcBackchannelConfig {
     /// Certificates to trust besides the system's, PEM.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// The provider's own store, in a SQL database, where sids are looked up besides those registered.
+    #[serde(default)]
+    pub sids_url: Option<Secret>,
+    /// Selects `subject`, `sid` and, if known, `sub` and `began_at` for `:subjects` and `:client_id`.
+    #[serde(default)]
+    pub sids_sql: Option<String>,
     /// Where to ask whether a session lives, with `{sid}` and `{sub}`.
     #[serde(default)]
     pub probe_url: Option<String>,
@@ -122,6 +129,15 @@ impl OidcBackchannelConfig {
             return Err("429 and 503 say nothing of a session".to_owned());
         }
         Ok(())
+    }
+
+    /// The provider's store, if it is to be asked.
+    pub(super) fn sids(&self) -> Result<Option<Sids>, String> {
+        match (&self.sids_url, &self.sids_sql) {
+            (Some(url), Some(sql)) => Sids::new(url.clone(), sql).map(Some),
+            (None, None) => Ok(None),
+            _ => Err("sids_url and sids_sql go together".to_owned()),
+        }
     }
 
     /// Whether tokens go to another machine unencrypted.

@@ -11,7 +11,7 @@ mod pass;
 mod receiver;
 mod token;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,14 +23,20 @@ use self::keys::KeyFile;
 use self::pace::Pace;
 use self::pass::Item;
 use self::receiver::{Life, Receiver};
+use super::sql::Sids;
 use super::{Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Reply, Session};
 use super::{Target, key_digest, web};
 use crate::clock::Clock;
 use crate::random::Random;
-use crate::store::{Db, DbError, OidcSessionRow};
+use crate::store::{Db, DbError, NewOidcSession, OidcSessionRow};
 
-const NONE_REGISTERED: &str = "no session of this user at this relying party is registered that began before \
+const NONE_REGISTERED: &str = "no session of this user at this relying party is known that began before \
      the request: whoever signs people in sends oidc {iss, client_id, sub, sid} with POST /v1/sessions";
+
+/// The begin that is stored for a session of unknown begin.
+const UNKNOWN_BEGIN: i64 = 0;
+/// How long what the provider's store showed is kept, in milliseconds.
+const SHOWN_KEPT_MS: i64 = 30 * 86_400_000;
 
 /// The longest that one request to a receiver may take.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(10);
@@ -49,6 +55,7 @@ pub struct OidcBackchannel {
     timeout: Duration,
     keys: KeyFile,
     receiver: Receiver,
+    sids: Option<Sids>,
     /// Sessions that were ended while others of the same target failed: counted when the target is.
     unreported: Mutex<HashSet<String>>,
 }
@@ -56,7 +63,8 @@ pub struct OidcBackchannel {
 impl OidcBackchannel {
     /// Says what of a configuration cannot work, without connecting or reading files.
     pub fn check(config: &OidcBackchannelConfig) -> Result<(), String> {
-        config.check()
+        config.check()?;
+        config.sids().map(drop)
     }
 
     /// Reads the keys and connects at the first pass only. A pass answers within `timeout`.
@@ -70,20 +78,31 @@ impl OidcBackchannel {
         let keys = KeyFile::open(&config.signing_keys, config.algorithm, config.kid.clone())?;
         let client = web::client(REQUEST_TIMEOUT_MAX.min(timeout / 4), config.ca_file.as_ref())?;
         let receiver = Receiver::new(client, Pace::new(config.rate_per_s), clock.clone());
-        let (random, unreported) = (Random::from_os(), Mutex::default());
-        Ok(Self { config, db, clock, random, timeout, keys, receiver, unreported })
+        let (sids, random, unreported) = (config.sids()?, Random::from_os(), Mutex::default());
+        Ok(Self { config, db, clock, random, timeout, keys, receiver, sids, unreported })
     }
 
-    /// The registered sessions of each target that are over.
-    async fn due(&self, targets: &[Target]) -> Result<Vec<Item>, ConnectorError> {
+    /// The known sessions of each target that are over: those registered, and those that the provider's
+    /// store showed.
+    async fn due(
+        &self,
+        targets: &[Target],
+        shown: Vec<NewOidcSession>,
+        ending: bool,
+    ) -> Result<Vec<Item>, ConnectorError> {
         let mut users: Vec<String> = targets.iter().map(|t| t.user_id.clone()).collect();
         users.sort_unstable();
         users.dedup();
-        let rows = self
+        let mut rows = self
             .db
             .list_oidc_sessions(&self.config.issuer, &self.config.client_id, &users)
             .await
             .map_err(database_failed)?;
+        let registered: HashSet<(String, String)> =
+            rows.iter().map(|row| (row.user_id.clone(), row.sid.clone())).collect();
+        let unknown = shown.into_iter().filter(|s| !registered.contains(&(s.user_id.clone(), s.sid.clone())));
+        rows.extend(unknown.map(OidcSessionRow::from));
+        rows.sort_by(|a, b| (&a.user_id, &a.sid).cmp(&(&b.user_id, &b.sid)));
         let now = self.clock.now_ms();
         let mut items = Vec::new();
         for (n, target) in targets.iter().enumerate() {
@@ -91,11 +110,44 @@ impl OidcBackchannel {
             let first = rows.partition_point(|row| row.user_id < target.user_id);
             let own = rows[first..].iter().take_while(|row| row.user_id == target.user_id);
             // What expired before the request was over by itself.
-            let over =
-                own.filter(|row| row.began_at <= target.cutoff && row.expires_at > target.asked_at.min(now));
-            items.extend(over.map(|row| self.item(n, target, row)));
+            let own = own.filter(|row| row.expires_at > target.asked_at.min(now));
+            items
+                .extend(own.map(|row| self.item(n, target, row)).filter(|item| item.is_over(target, ending)));
         }
         Ok(items)
+    }
+
+    /// What the provider's own store says of the targets, if it is asked.
+    async fn shown_by_provider(&self, targets: &[Target]) -> Result<Vec<NewOidcSession>, ConnectorError> {
+        let Some(sids) = &self.sids else { return Ok(Vec::new()) };
+        let now = self.clock.now_ms();
+        let subjects: Vec<String> = targets.iter().map(|t| t.subject.clone()).collect();
+        let by_subject: HashMap<&str, &Target> = targets.iter().map(|t| (t.subject.as_str(), t)).collect();
+        let found = sids.find(&subjects, &self.config.client_id, now).await?;
+        // A database may call more names equal than are the same.
+        let mine =
+            found.into_iter().filter_map(|sid| by_subject.get(sid.subject.as_str()).map(|t| (*t, sid)));
+        let new = mine.map(|(target, sid)| NewOidcSession {
+            user_id: target.user_id.clone(),
+            iss: self.config.issuer.clone(),
+            client_id: self.config.client_id.clone(),
+            sid: sid.sid,
+            sub: sid.sub.unwrap_or(sid.subject),
+            began_at: sid.began_at.unwrap_or(UNKNOWN_BEGIN),
+            expires_at: now + SHOWN_KEPT_MS,
+        });
+        Ok(new.collect())
+    }
+
+    /// In a task of its own: a caller that stops waiting never cancels the transaction.
+    async fn note_shown(&self, shown: Vec<NewOidcSession>) -> Result<(), DbError> {
+        let db = self.db.clone();
+        let transaction = tokio::spawn(async move {
+            let mut tx = db.begin().await?;
+            tx.insert_oidc_sessions(&shown).await?;
+            tx.commit().await
+        });
+        transaction.await.expect("the transaction does not panic")
     }
 
     fn item(&self, target: usize, asked: &Target, row: &OidcSessionRow) -> Item {
@@ -107,15 +159,25 @@ impl OidcBackchannel {
     }
 
     async fn end_all(&self, targets: &[Target]) -> Result<Answer, ConnectorError> {
-        let items = self.due(targets).await?;
+        // Where the store cannot be asked, those who are registered are told all the same.
+        let (shown, unasked) = match self.shown_by_provider(targets).await {
+            Ok(shown) => (shown, None),
+            Err(error) => (Vec::new(), Some(format!("the provider's store: {error}"))),
+        };
+        if !shown.is_empty() {
+            // As if it had been registered: the store may forget it before a token is taken.
+            self.note_shown(shown.clone()).await.map_err(database_failed)?;
+        }
+        let items = self.due(targets, shown, true).await?;
         let (key, note) = self.keys.current();
         let pass = self.deliver(&key, &items).await?;
-        let replies = (0..targets.len()).map(|n| self.ended(n, &items, &pass)).collect();
+        let replies = (0..targets.len()).map(|n| self.ended(n, &items, &pass, unasked.as_deref())).collect();
         Ok(Answer { replies, notes: note.into_iter().collect() })
     }
 
     async fn find_all(&self, targets: &[Target]) -> Result<Answer, ConnectorError> {
-        let items = self.due(targets).await?;
+        let shown = self.shown_by_provider(targets).await?;
+        let items = self.due(targets, shown, false).await?;
         let lives = if self.config.probe_url.is_some() { self.probe_all(&items).await } else { Vec::new() };
         let found = |n: usize| {
             let mine: Vec<usize> = (0..items.len()).filter(|i| items[*i].target == n).collect();
@@ -151,6 +213,10 @@ impl OidcBackchannel {
             .await
             .map_err(database_failed)?;
         notes.push(format!("{registered} sessions at this relying party are registered"));
+        if let Some(sids) = &self.sids {
+            sids.find(&["lightsout-check".to_owned()], &self.config.client_id, self.clock.now_ms()).await?;
+            notes.push("sids_sql can be run at the provider's store".to_owned());
+        }
         if self.config.is_open_http() {
             notes.push(
                 "logout_uri is plain http to another machine: tokens can be read on the way".to_owned(),
@@ -223,8 +289,10 @@ impl Connector for OidcBackchannel {
             }
         };
         Explanation {
-            matched: "sids registered by POST /v1/sessions for the user's id, this issuer and this client_id"
-                .to_owned(),
+            matched: format!(
+                "sids registered by POST /v1/sessions for the user's id, this issuer and this client_id{}",
+                if self.sids.is_some() { ", and those that sids_sql selects for the subject" } else { "" }
+            ),
             ended: format!(
                 "one logout token for each, with sub and sid, signed with {} and posted to logout_uri",
                 self.config.algorithm.name()

@@ -8,8 +8,10 @@ use tokio::time::Instant;
 
 use super::keys::SigningKey;
 use super::receiver::{Delivery, Life};
-use super::{NONE_REGISTERED, NOTED_AT_ONCE, OidcBackchannel, UNREPORTED_MAX, could_not_tell, token};
-use crate::connector::{ConnectorError, Reply, Session};
+use super::{
+    NONE_REGISTERED, NOTED_AT_ONCE, OidcBackchannel, UNKNOWN_BEGIN, UNREPORTED_MAX, could_not_tell, token,
+};
+use crate::connector::{ConnectorError, Reply, Session, Target};
 use crate::store::OidcSessionRow;
 
 /// A registered session that is over, and whose it is.
@@ -25,7 +27,17 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn session(&self) -> Session {
-        Session { key: self.key.clone(), dated: true }
+        Session { key: self.key.clone(), dated: self.began_at().is_some() }
+    }
+
+    /// Whether it is to be ended; a look finds all of unknown begin.
+    pub(super) fn is_over(&self, target: &Target, ending: bool) -> bool {
+        let began_at = self.began_at();
+        target.is_over(&self.key, began_at) || (began_at.is_none() && !ending)
+    }
+
+    fn began_at(&self) -> Option<i64> {
+        Some(self.row.began_at).filter(|at| *at != UNKNOWN_BEGIN)
     }
 }
 
@@ -189,15 +201,22 @@ impl OidcBackchannel {
         lives.into_iter().map(|life| life.ok().flatten().unwrap_or(Life::Unclear)).collect()
     }
 
-    /// The reply for one target of a pass.
-    pub(super) fn ended(&self, target: usize, items: &[Item], fates: &[Fate]) -> Reply {
+    /// The reply for one target of a pass. `unasked`: why the provider's store showed nothing.
+    pub(super) fn ended(
+        &self,
+        target: usize,
+        items: &[Item],
+        fates: &[Fate],
+        unasked: Option<&str>,
+    ) -> Reply {
         let mine: Vec<(&Item, &Fate)> =
             items.iter().zip(fates).filter(|(item, _)| item.target == target).collect();
+        let unasked = unasked.map(|why| Reply::Failed(why.to_owned()));
         if mine.is_empty() {
-            return Reply::Unknown(NONE_REGISTERED.to_owned());
+            return unasked.unwrap_or_else(|| Reply::Unknown(NONE_REGISTERED.to_owned()));
         }
         let ended = mine.iter().filter(|(_, fate)| matches!(fate, Fate::Over { counts: true }));
-        if let Some(failed) = failure(&mine) {
+        if let Some(failed) = failure(&mine).or(unasked) {
             let mut unreported = self.unreported();
             if unreported.len() < UNREPORTED_MAX && self.config.probe_url.is_some() {
                 unreported.extend(ended.map(|(item, _)| item.key.clone()));

@@ -12,6 +12,7 @@ mod failure;
 mod plan;
 mod presets;
 mod ready;
+mod sids;
 mod statement;
 mod value;
 
@@ -27,6 +28,7 @@ use self::failure::failure;
 use self::plan::{Look, Plan, Scan};
 pub use self::presets::Preset;
 use self::ready::{CHUNK, Query, Ready, Values};
+pub(super) use self::sids::Sids;
 use self::value::Value;
 use super::matching::Matcher;
 use super::value::read;
@@ -107,7 +109,7 @@ impl Sql {
     }
 
     fn values<'v>(&self, list: &'v [Value], after: &'v Value) -> Values<'v> {
-        Values { list, after, limit: self.config.rows_per_page, now_ms: self.clock.now_ms() }
+        Values { list, after, limit: self.config.rows_per_page, now_ms: self.clock.now_ms(), client_id: "" }
     }
 
     /// Runs a statement for a list, in chunks, and shows each row.

@@ -41,6 +41,7 @@ pub(super) struct Values<'v> {
     pub(super) after: &'v Value,
     pub(super) limit: u32,
     pub(super) now_ms: i64,
+    pub(super) client_id: &'v str,
 }
 
 impl Ready {
@@ -71,7 +72,7 @@ impl Ready {
 }
 
 impl Query {
-    async fn new(
+    pub(super) async fn new(
         database: &Database,
         statement: &Statement,
         columns: &[&str],
@@ -115,6 +116,7 @@ impl Query {
             Param::After => self.described.fit(n, values.after.clone()),
             Param::Limit => self.described.fit(n, Value::Int(values.limit.into())),
             Param::Now => self.described.fit(n, Value::Int(values.now_ms)),
+            Param::ClientId => self.described.fit(n, Value::Text(values.client_id.to_owned())),
         };
         let is_list = |param: &Param| matches!(param, Param::Subjects | Param::Keys);
         // Only what fits everywhere: ann is in no column of numbers.

@@ -16,15 +16,18 @@ pub(super) enum Param {
     Limit,
     /// The present, in milliseconds since 1970.
     Now,
+    /// The relying party whose sessions are looked for.
+    ClientId,
 }
 
 impl Param {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 6] = [
         ("subjects", Self::Subjects),
         ("keys", Self::Keys),
         ("after", Self::After),
         ("limit", Self::Limit),
         ("now", Self::Now),
+        ("client_id", Self::ClientId),
     ];
 
     fn name(self) -> &'static str {
@@ -47,6 +50,8 @@ pub(super) enum Purpose {
     End,
     /// `user_sql`
     User,
+    /// `sids_sql`
+    Sids,
 }
 
 impl Purpose {
@@ -57,6 +62,7 @@ impl Purpose {
             Self::Scan => "scan_sql",
             Self::End => "end_sql",
             Self::User => "user_sql",
+            Self::Sids => "sids_sql",
         }
     }
 
@@ -67,6 +73,7 @@ impl Purpose {
             Self::Scan => (&[Param::After, Param::Limit], &[Param::Now]),
             Self::End => (&[Param::Keys], &[Param::Now]),
             Self::User => (&[Param::Subjects], &[]),
+            Self::Sids => (&[Param::Subjects], &[Param::ClientId, Param::Now]),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod delivery;
 mod keys;
 mod party;
+mod provider_store;
 mod registration;
 mod verification;
 
