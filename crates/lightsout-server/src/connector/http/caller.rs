@@ -10,14 +10,14 @@ use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::super::web::{self, Response};
-use super::super::{ConnectorError, key_digest};
 use super::rate::Pace;
 use super::recipe::{Call, Field, Token};
 use super::sign;
 use super::template::{Scope, Setup, Template, encode, json};
 use super::tokens::Tokens;
 use crate::clock::Clock;
+use crate::connector::web::{self, Response};
+use crate::connector::{ConnectorError, key_digest};
 
 /// The most attempts of one call.
 const ATTEMPTS: u32 = 3;

@@ -6,10 +6,10 @@ use reqwest::{Url, header};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use super::super::web;
 use super::caller::{Caller, Problem, Why};
 use super::recipe::Token;
 use super::template::{Scope, encode};
+use crate::connector::web;
 
 /// How long before its end a token is renewed.
 const MARGIN: Duration = Duration::from_secs(60);
