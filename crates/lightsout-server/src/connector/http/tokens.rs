@@ -12,7 +12,7 @@ use super::template::{Scope, encode};
 use crate::connector::web;
 
 /// How long before its end a token is renewed.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 /// The life of a token that says none.
 const LIFE: Duration = Duration::from_mins(5);
 

@@ -55,13 +55,8 @@ impl Accounts {
     fn page(&self, name: &str, after: Option<String>) -> Value {
         let own = self.sessions.iter().filter(|(_, (owner, _))| owner == name);
         let mut left = own.filter(|(key, _)| after.as_ref().is_none_or(|after| *key > after)).peekable();
-        let mut page = Vec::new();
-        while let Some((key, (_, began_at))) = left.next() {
-            page.push(json!({"key": key, "began_at": began_at}));
-            if page.len() == 2 {
-                break;
-            }
-        }
+        let shown = |(key, (_, began_at)): (&String, &(String, Option<i64>))| json!({"key": key, "began_at": began_at});
+        let page: Vec<Value> = left.by_ref().take(2).map(shown).collect();
         let next = left.peek().and_then(|_| page.last()).map(|last| last["key"].clone());
         json!({"ok": true, "sessions": page, "next": next})
     }

@@ -222,6 +222,20 @@ async fn slack_says_no_with_200_and_one_owner_does_not_hold_up_the_others() {
     assert_eq!(vendor.with(|slack| slack.ordered.len()), 15);
 }
 
+#[tokio::test]
+async fn a_job_is_as_large_as_the_pace_allows() {
+    let url = "http://127.0.0.1:9";
+    let vendor = Vendor::start(Slack::default(), play_slack).await;
+    let size = |keys: Value| vendor.connector(keys).capabilities().targets_per_job;
+    let token = json!({"token": "hush"});
+    assert_eq!(size(json!({"recipe": "slack", "secrets": token})), 33, "lookups, 50 a minute");
+    assert_eq!(size(json!({"recipe": "slack", "secrets": token, "subject_is_id": true})), 1_000);
+    assert_eq!(size(json!({"recipe": "okta", "secrets": token})), 100, "two calls of 300 a minute");
+    assert_eq!(size(entra_keys(url, json!({}))), 133, "three calls of 600 a minute");
+    assert_eq!(size(json!({"recipe": "kratos"})), 500);
+    assert_eq!(size(json!({"recipe": "kratos", "calls_per_minute": 1})), 1);
+}
+
 /// Keycloak's and Kratos's sessions: whose, and since when.
 type Sessions = BTreeMap<String, (String, i64)>;
 
