@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::domain::fold::fold;
 use crate::secret::Secret;
 
-/// People in one call. Box publishes no limit; an error names as many at most.
+/// People in one call: whoever makes it fail holds up no more than these.
 const BATCH: usize = 100;
 /// The longest that Box's word to wait is believed, in milliseconds.
 const HOLD_MS_MAX: i64 = 900_000;

@@ -1,6 +1,7 @@
 //! One call of a recipe: paced, authenticated, signed, bounded, and its failure in words that show no
 //! address, secret or person.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::super::web::{self, Response};
-use super::super::{ConnectorError, key_digest};
 use super::rate::Pace;
 use super::recipe::{Call, Field, Token};
 use super::sign;
 use super::template::{Scope, Setup, Template, encode, json};
 use super::tokens::Tokens;
 use crate::clock::Clock;
+use crate::connector::web::{self, Response};
+use crate::connector::{ConnectorError, key_digest};
 
 /// The most attempts of one call.
 const ATTEMPTS: u32 = 3;
@@ -104,7 +105,7 @@ pub(super) struct Caller {
     pub(super) http: reqwest::Client,
     pub(super) base: Url,
     pub(super) setup: Setup,
-    pub(super) headers: Vec<(String, Template)>,
+    pub(super) headers: BTreeMap<String, Template>,
     pub(super) holds: Option<Field>,
     pub(super) error: Option<String>,
     pub(super) denied: Vec<String>,
@@ -240,8 +241,7 @@ impl Caller {
         let scope = &Scope { token: token.map_or("", |token| token.expose_secret()), ..*scope };
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let own = call.headers.iter().map(|(name, value)| (name, value));
-        for (name, value) in self.headers.iter().map(|(name, value)| (name, value)).chain(own) {
+        for (name, value) in self.headers.iter().chain(&call.headers) {
             let unfit = |what: &str| Problem::Unfit(format!("the header {name} cannot be sent: {what}"));
             let value = HeaderValue::from_str(&value.text(scope, &self.setup))
                 .map_err(|_| unfit("its value has characters that a header cannot have"))?;

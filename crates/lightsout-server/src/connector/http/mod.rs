@@ -36,7 +36,7 @@ use crate::secret::Secret;
 const CALL_MAX: Duration = Duration::from_secs(15);
 /// Calls at once, if the recipe says nothing.
 const PARALLEL: usize = 4;
-/// The most targets of a job.
+/// The most targets of a job; a bulk call may take more.
 const TARGETS_MAX: usize = 500;
 
 /// Which API, and how to get in.
@@ -122,7 +122,7 @@ impl Http {
             http: web::client(CALL_MAX, config.ca_file.as_ref())?,
             base,
             setup,
-            headers: recipe.headers.clone().into_iter().collect(),
+            headers: recipe.headers.clone(),
             holds: recipe.holds.clone(),
             error: recipe.error.clone(),
             denied: recipe.denied.clone(),
@@ -153,14 +153,21 @@ impl Http {
         Self::new(config, Clock::system()).map(|_| ())
     }
 
-    /// The slowest of the calls that are made for each person.
-    fn calls_per_minute(&self) -> Option<u32> {
+    /// So many that a pass ends within its time: two thirds of a minute for the calls that are made
+    /// for each person, at their pace.
+    fn targets_per_job(&self) -> usize {
         let one_list = self.recipe.verify.as_ref().is_some_and(|verify| verify.owner.is_some());
         let lookup = self.lookup.as_ref().map(|(_, paced)| paced);
         let end = Some(&self.end).filter(|_| !self.recipe.end_is_bulk());
         let verify = self.verify.as_ref().filter(|_| !one_list);
-        let all = lookup.into_iter().chain(end).chain(verify);
-        all.filter_map(|paced| paced.pace.per_minute()).min()
+        let each: Vec<&Arc<Pace>> =
+            lookup.into_iter().chain(end).chain(verify).map(|paced| &paced.pace).collect();
+        let people = |pace: &&Arc<Pace>| {
+            let calls = each.iter().filter(|other| Arc::ptr_eq(other, pace)).count();
+            pace.per_minute().map(|n| n as usize * 2 / 3 / calls)
+        };
+        let most = TARGETS_MAX.max(self.recipe.end.batch.unwrap_or(0));
+        each.iter().filter_map(people).min().map_or(most, |people| people.clamp(1, most))
     }
 }
 
@@ -215,10 +222,8 @@ fn setup(config: &HttpConfig, recipe: &Recipe, base_url: &str) -> Result<Setup, 
 
 impl Connector for Http {
     fn capabilities(&self) -> Capabilities {
-        // A pass ends within its time: two calls for each person, at the pace of the slowest.
-        let targets = self.calls_per_minute().map_or(TARGETS_MAX, |n| (n / 3).max(1) as usize);
         Capabilities {
-            targets_per_job: targets.min(TARGETS_MAX),
+            targets_per_job: self.targets_per_job(),
             jobs_per_pass: 1,
             counts: self.recipe.verify.as_ref().is_some_and(|verify| verify.sessions.is_some()),
         }
@@ -250,7 +255,7 @@ impl Connector for Http {
         let each = if self.per_session { " for each session" } else { "" };
         Explanation {
             matched: format!("{}: {matched}", self.recipe.about),
-            ended: format!("{}{each}", shown(&self.end).trim_end()),
+            ended: format!("{}{each}, as {} has it", shown(&self.end).trim_end(), self.recipe.source),
             proven,
         }
     }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 
-use super::super::matching::Matcher;
-use super::super::{Answer, ConnectorError, Reply, Session, Target, key_digest};
 use super::Http;
 use super::caller::{Problem, Why};
 use super::look::{self, Listed, Seen, text_at};
 use super::template::Scope;
+use crate::connector::matching::Matcher;
+use crate::connector::{Answer, ConnectorError, Reply, Session, Target, key_digest};
 
 /// How long the system's id of a person is remembered.
 const KNOWN_FOR: Duration = Duration::from_mins(10);

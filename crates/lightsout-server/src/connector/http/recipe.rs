@@ -29,8 +29,7 @@ pub(super) struct Recipe {
     /// Whose sessions these are, for people.
     pub(super) about: String,
     /// The published document that it follows.
-    #[serde(rename = "source")]
-    pub(super) _source: String,
+    pub(super) source: String,
     /// The secrets that must be configured.
     #[serde(default)]
     pub(super) secrets: Vec<String>,
@@ -304,7 +303,7 @@ impl Recipe {
         if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
             return Self::parse(text).map_err(|why| format!("recipe {name}: {why}"));
         }
-        if !std::path::Path::new(name).extension().is_some_and(|ext| ext == "toml") {
+        if std::path::Path::new(name).extension().is_none_or(|ext| ext != "toml") {
             let known: Vec<&str> = BUILT_IN.iter().map(|(known, _)| *known).collect();
             let nearest = known.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
             let nearest = nearest.map_or(String::new(), |nearest| format!("did you mean {nearest}? "));

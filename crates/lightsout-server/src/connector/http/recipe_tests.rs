@@ -26,7 +26,7 @@ key = "/id"
 fn built_in_recipes_are_right() {
     for (name, text) in BUILT_IN {
         let recipe = Recipe::parse(text).unwrap_or_else(|why| panic!("{name}: {why}"));
-        assert!(!recipe.about.is_empty() && recipe._source.starts_with("https://"), "{name}");
+        assert!(!recipe.about.is_empty() && recipe.source.starts_with("https://"), "{name}");
     }
     Recipe::parse(GOOD).expect("it is right");
 }

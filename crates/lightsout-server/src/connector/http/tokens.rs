@@ -6,13 +6,13 @@ use reqwest::{Url, header};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use super::super::web;
 use super::caller::{Caller, Problem, Why};
 use super::recipe::Token;
 use super::template::{Scope, encode};
+use crate::connector::web;
 
 /// How long before its end a token is renewed.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 /// The life of a token that says none.
 const LIFE: Duration = Duration::from_mins(5);
 

@@ -1,0 +1,430 @@
+//! The built-in recipes, each at a server that plays its vendor as the published documents have it.
+
+use std::collections::BTreeMap;
+
+use lightsout_server::clock::{Clock, timestamp};
+use lightsout_server::connector::{Connector, Reply, Session, Target};
+use serde_json::{Value, json};
+
+use super::super::{counts, target};
+use super::vendor::{Answer, Request, Vendor, answer};
+
+const NOW: i64 = 1_767_323_045_000;
+
+/// Microsoft's sign-in and Graph.
+#[derive(Default)]
+struct Entra {
+    token: u32,
+    valid_from: Option<i64>,
+    /// Whether an order takes effect at once.
+    lags: bool,
+}
+
+fn play_entra(entra: &mut Entra, request: &Request) -> Answer {
+    if request.path == "/acme-tenant/oauth2/v2.0/token" {
+        assert_eq!(request.form("grant_type").as_deref(), Some("client_credentials"));
+        assert_eq!(request.form("client_secret").as_deref(), Some("hush & +ü"));
+        entra.token += 1;
+        let token = format!("token{}", entra.token);
+        return answer(200, json!({"token_type": "Bearer", "expires_in": 3599, "access_token": token}));
+    }
+    if request.header("authorization") != format!("Bearer token{}", entra.token) {
+        return answer(401, json!({"error": {"code": "InvalidAuthenticationToken", "message": "expired"}}));
+    }
+    let valid_from = entra.valid_from.map(|at| timestamp(at).to_string());
+    match request.line().as_str() {
+        "GET /v1.0/users/Ann%40acme.example" => {
+            answer(200, json!({"id": "1f", "userPrincipalName": "ann@acme.example"}))
+        }
+        "POST /v1.0/users/1f/revokeSignInSessions" => {
+            if !entra.lags {
+                entra.valid_from = Some(NOW + 3_000);
+            }
+            answer(200, json!({"value": true}))
+        }
+        "GET /v1.0/users/1f" => answer(200, json!({"signInSessionsValidFromDateTime": valid_from})),
+        "GET /v1.0/users" => answer(200, json!({"value": []})),
+        _ => answer(
+            404,
+            json!({"error": {"code": "Request_ResourceNotFound", "message": "of nobody@acme.example"}}),
+        ),
+    }
+}
+
+fn entra_keys(url: &str, more: Value) -> Value {
+    let mut keys = json!({
+        "recipe": "entra", "base_url": format!("{url}/v1.0"), "secrets": {"client_secret": "hush & +ü"},
+        "parameters": {"tenant": "acme-tenant", "client_id": "lightsout", "login_url": url},
+    });
+    keys.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    keys
+}
+
+fn asked(subject: &str) -> Target {
+    Target { asked_at: NOW, ..target(subject, NOW + 5_000) }
+}
+
+#[tokio::test]
+async fn entra_is_ends_by_once_the_time_shows_it_and_not_before() {
+    let vendor =
+        Vendor::start(Entra { valid_from: Some(NOW - 1), lags: true, ..Entra::default() }, play_entra).await;
+    let connector = vendor.connector(entra_keys(&vendor.url, json!({})));
+    let targets = [asked("Ann@acme.example"), asked("nobody@acme.example")];
+    for _ in 0..2 {
+        let replies = connector.end(&targets).await.expect("answered").replies;
+        assert_eq!(replies, [Reply::Sessions(Vec::new()), Reply::NoSubject]);
+        let found = connector.find(&targets).await.expect("answered").replies;
+        let Reply::Sessions(left) = &found[0] else { panic!("{found:?}") };
+        assert!(matches!(left.as_slice(), [Session { dated: true, .. }]), "not shown yet: {found:?}");
+    }
+    vendor.with(|entra| entra.lags = false);
+    connector.end(&targets).await.expect("answered");
+    let found = connector.find(&targets).await.expect("answered").replies;
+    assert_eq!(found[0], Reply::EndsBy(NOW + 3_000 + 5_400_000));
+    // The time is shown: who signs in now is left alone.
+    vendor.take();
+    connector.end(&targets).await.expect("answered");
+    assert!(vendor.take().iter().all(|request| request.method == "GET"));
+}
+
+#[tokio::test]
+async fn a_time_without_tokens_that_live_on_is_ended_and_counted_once() {
+    let text = include_str!("../../../../src/connector/recipes/entra.toml").replace("ends_by_s = 5400", "");
+    let (_folder, file) = super::recipe(&text);
+    let vendor = Vendor::start(Entra { lags: true, ..Entra::default() }, play_entra).await;
+    let connector = vendor.connector(entra_keys(&vendor.url, json!({"recipe": file})));
+    let targets = [asked("Ann@acme.example")];
+    assert_eq!(counts(&connector.end(&targets).await.expect("answered").replies), [1]);
+    assert_eq!(
+        counts(&connector.end(&targets).await.expect("answered").replies),
+        [0],
+        "it did not come back"
+    );
+    assert_eq!(
+        counts(&connector.find(&targets).await.expect("answered").replies),
+        [1],
+        "it is not shown yet"
+    );
+    vendor.with(|entra| entra.lags = false);
+    connector.end(&targets).await.expect("answered");
+    assert_eq!(counts(&connector.find(&targets).await.expect("answered").replies), [0]);
+}
+
+#[tokio::test]
+async fn a_token_is_kept_and_renewed_when_it_is_refused() {
+    let vendor = Vendor::start(Entra::default(), play_entra).await;
+    let connector = vendor.connector(entra_keys(&vendor.url, json!({})));
+    connector.find(&[]).await.expect("accepted");
+    connector.find(&[asked("Ann@acme.example")]).await.expect("answered");
+    assert_eq!(vendor.with(|entra| entra.token), 1);
+    vendor.with(|entra| entra.token = 7);
+    connector.find(&[asked("Ann@acme.example")]).await.expect("renewed");
+    assert_eq!(vendor.with(|entra| entra.token), 8);
+    let wrong = entra_keys(
+        &vendor.url,
+        json!({"parameters": {"tenant": "other", "client_id": "x", "login_url": vendor.url}}),
+    );
+    let error = vendor.connector(wrong).find(&[asked("Ann@acme.example")]).await.expect_err("no token");
+    let said = error.to_string();
+    assert!(said.contains("its token endpoint gave no token (401)"), "{said}");
+    assert!(!said.contains("hush") && !said.contains("127.0.0.1"), "{said}");
+}
+
+/// Slack, which carries orders out when the test says so.
+#[derive(Default)]
+struct Slack {
+    sessions: BTreeMap<u64, String>,
+    ordered: Vec<String>,
+    owner: Option<String>,
+}
+
+fn play_slack(slack: &mut Slack, request: &Request) -> Answer {
+    if request.header("authorization") != "Bearer xoxp-hush" {
+        return answer(200, json!({"ok": false, "error": "invalid_auth"}));
+    }
+    let no = |error: &str| answer(200, json!({"ok": false, "error": error}));
+    match request.line().as_str() {
+        "POST /users.lookupByEmail" => {
+            let email = request.form("email").expect("an email");
+            match email.strip_suffix("@acme.example").filter(|name| *name != "nobody") {
+                Some(name) => answer(
+                    200,
+                    json!({"ok": true, "user": {"id": format!("U{name}"), "profile": {"email": email}}}),
+                ),
+                None => no("users_not_found"),
+            }
+        }
+        "POST /admin.users.session.resetBulk" => {
+            let ids: Vec<String> =
+                serde_json::from_str(&request.form("user_ids").expect("ids")).expect("a list");
+            if slack.owner.as_ref().is_some_and(|owner| ids.contains(owner)) {
+                return no("cannot_reset_primary_owner");
+            }
+            slack.ordered.extend(ids);
+            answer(200, json!({"ok": true}))
+        }
+        "POST /admin.users.session.list" => {
+            let after: u64 = request.form("cursor").map_or(0, |cursor| cursor.parse().expect("ours"));
+            let page: Vec<(&u64, &String)> = slack.sessions.range(after + 1..).take(3).collect();
+            let next =
+                page.last().filter(|_| page.len() == 3).map_or(String::new(), |(id, _)| id.to_string());
+            let list: Vec<Value> = page
+                .iter()
+                .map(|(id, user)| json!({"session_id": id, "user_id": user, "team_id": "T1"}))
+                .collect();
+            answer(
+                200,
+                json!({"ok": true, "active_sessions": list, "response_metadata": {"next_cursor": next}}),
+            )
+        }
+        _ => no("unknown_method"),
+    }
+}
+
+fn slack(vendor: &Vendor<Slack>, token: &str) -> lightsout_server::connector::Http {
+    vendor.connector(json!({"recipe": "slack", "secrets": {"token": token}, "calls_per_minute": 100_000}))
+}
+
+#[tokio::test]
+async fn slack_carries_orders_out_later_and_nothing_is_said_to_have_come_back() {
+    let sessions = [(1, "Uann"), (2, "Ubob"), (3, "Uann"), (4, "Ucyd"), (5, "Uann")];
+    let sessions: BTreeMap<u64, String> = sessions.map(|(id, user)| (id, user.to_owned())).into();
+    let vendor = Vendor::start(Slack { sessions, ..Slack::default() }, play_slack).await;
+    let connector = slack(&vendor, "xoxp-hush");
+    let targets = ["ann", "bob", "nobody"].map(|name| target(&format!("{name}@acme.example"), 2_000));
+    let first = connector.end(&targets).await.expect("answered").replies;
+    assert_eq!((counts(&first[..2]), &first[2]), (vec![3, 1], &Reply::NoSubject));
+    assert_eq!(vendor.with(|slack| slack.ordered.clone()), ["Uann", "Ubob"]);
+    let bulk: Vec<Request> = vendor.take().into_iter().filter(|r| r.path.ends_with("resetBulk")).collect();
+    assert_eq!(bulk.len(), 1, "one call for both");
+
+    let second = connector.end(&targets).await.expect("answered").replies;
+    assert_eq!(counts(&second[..2]), [0, 0], "still listed is not come back");
+    assert_eq!(counts(&connector.find(&targets).await.expect("answered").replies[..2]), [3, 1], "nor ended");
+    vendor.with(|slack| slack.sessions.retain(|_, user| user == "Ucyd"));
+    assert_eq!(counts(&connector.find(&targets).await.expect("answered").replies[..2]), [0, 0]);
+    vendor.with(|slack| slack.sessions.insert(1, "Uann".to_owned()));
+    let third = connector.end(&targets).await.expect("answered").replies;
+    assert_eq!(counts(&third[..2]), [1, 0], "now it came back");
+}
+
+#[tokio::test]
+async fn slack_says_no_with_200_and_one_owner_does_not_hold_up_the_others() {
+    let vendor = Vendor::start(Slack::default(), play_slack).await;
+    let error = slack(&vendor, "wrong").find(&[target("ann@acme.example", 1)]).await.expect_err("refused");
+    assert!(error.to_string().contains("refused the credentials (200 with invalid_auth)"), "{error}");
+
+    vendor.with(|slack| slack.owner = Some("U5".to_owned()));
+    let targets: Vec<_> = (0..16).map(|n| target(&format!("{n}@acme.example"), 1)).collect();
+    let replies = slack(&vendor, "xoxp-hush").end(&targets).await.expect("answered").replies;
+    let failed: Vec<usize> = (0..16).filter(|n| matches!(&replies[*n], Reply::Failed(_))).collect();
+    assert_eq!(failed, [5], "{replies:?}");
+    assert_eq!(vendor.with(|slack| slack.ordered.len()), 15);
+}
+
+#[tokio::test]
+async fn a_job_is_as_large_as_the_pace_allows() {
+    let url = "http://127.0.0.1:9";
+    let vendor = Vendor::start(Slack::default(), play_slack).await;
+    let size = |keys: Value| vendor.connector(keys).capabilities().targets_per_job;
+    let token = json!({"token": "hush"});
+    assert_eq!(size(json!({"recipe": "slack", "secrets": token})), 33, "lookups, 50 a minute");
+    assert_eq!(size(json!({"recipe": "slack", "secrets": token, "subject_is_id": true})), 1_000);
+    assert_eq!(size(json!({"recipe": "okta", "secrets": token})), 100, "two calls of 300 a minute");
+    assert_eq!(size(entra_keys(url, json!({}))), 133, "three calls of 600 a minute");
+    assert_eq!(size(json!({"recipe": "kratos"})), 500);
+    assert_eq!(size(json!({"recipe": "kratos", "calls_per_minute": 1})), 1);
+}
+
+/// Keycloak's and Kratos's sessions: whose, and since when.
+type Sessions = BTreeMap<String, (String, i64)>;
+
+fn play_keycloak(sessions: &mut Sessions, request: &Request) -> Answer {
+    if request.path == "/realms/acme%20corp/protocol/openid-connect/token" {
+        return answer(200, json!({"access_token": "kc", "expires_in": 60}));
+    }
+    if request.header("authorization") != "Bearer kc" {
+        return answer(401, json!({"error": "HTTP 401 Unauthorized"}));
+    }
+    let parts = request.parts();
+    assert_eq!(parts[..3], ["admin", "realms", "acme corp"]);
+    let parts: Vec<&str> = parts[3..].iter().map(String::as_str).collect();
+    match (request.method.as_str(), parts.as_slice()) {
+        ("GET", ["users"]) => {
+            assert_eq!(request.query("exact").as_deref(), Some("true"));
+            let name = request.query("username").expect("a name").to_lowercase();
+            let known = sessions.values().any(|(owner, _)| *owner == name);
+            answer(
+                200,
+                if known { json!([{"id": format!("id-{name}"), "username": name}]) } else { json!([]) },
+            )
+        }
+        ("GET", ["users", id, "sessions"]) => {
+            let own = sessions.iter().filter(|(_, (owner, _))| format!("id-{owner}") == **id);
+            answer(200, own.map(|(key, (_, start))| json!({"id": key, "start": start})).collect())
+        }
+        ("POST", ["users", id, "logout"]) => {
+            sessions.retain(|_, (owner, _)| format!("id-{owner}") != **id);
+            Answer::empty(204)
+        }
+        _ => answer(404, json!({"error": "HTTP 404 Not Found"})),
+    }
+}
+
+#[tokio::test]
+async fn keycloak_logs_out_and_verifies() {
+    let session = |name: &str, at| (name.to_owned(), at);
+    let sessions: Sessions =
+        [("a1", session("ann", 1_000)), ("a2", session("ann", 1_500)), ("b", session("bob", 1))]
+            .map(|(key, session)| (key.to_owned(), session))
+            .into();
+    let vendor = Vendor::start(sessions, play_keycloak).await;
+    let connector = vendor.connector(json!({
+        "recipe": "keycloak", "secrets": {"client_secret": "hush"}, "ends_by_s": 300,
+        "parameters": {"realm": "acme corp", "client_id": "lightsout"},
+    }));
+    let targets = [target("Ann", 2_000), target("nobody", 2_000)];
+    let ended = connector.end(&targets).await.expect("ended").replies;
+    assert_eq!((counts(&ended[..1]), &ended[1]), (vec![2], &Reply::NoSubject));
+    let found = connector.find(&targets).await.expect("found").replies;
+    let by = Clock::system().now_ms() + 300_000;
+    assert!(matches!(found[0], Reply::EndsBy(at) if (by - 60_000..=by).contains(&at)), "{found:?}");
+    assert_eq!(vendor.with(|sessions| sessions.keys().cloned().collect::<Vec<_>>()), ["b"]);
+}
+
+fn play_kratos(sessions: &mut Sessions, request: &Request) -> Answer {
+    let parts = request.parts();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    match (request.method.as_str(), parts.as_slice()) {
+        ("GET", ["admin", "identities"]) => {
+            let name = request.query("credentials_identifier").unwrap_or_default();
+            let known = sessions.values().any(|(owner, _)| *owner == name);
+            answer(200, if known { json!([{"id": format!("id-{name}")}]) } else { json!([]) })
+        }
+        ("GET", ["admin", "identities", id, "sessions"]) => {
+            assert_eq!(request.query("active").as_deref(), Some("true"));
+            let page: usize = request.query("page_token").map_or(0, |token| token.parse().expect("ours"));
+            let own: Vec<_> =
+                sessions.iter().filter(|(_, (owner, _))| format!("id-{owner}") == **id).collect();
+            let shown = own.iter().skip(page).take(1);
+            let list = shown.map(
+                |(key, (_, at))| json!({"id": key, "active": true, "issued_at": timestamp(*at).to_string()}),
+            );
+            let next = format!(
+                "</admin/identities/{id}/sessions?active=true&page_token={}>; rel=\"next\"",
+                page + 1
+            );
+            let first = "</admin/identities>; rel=\"first\"";
+            let links = if page + 1 < own.len() { format!("{first},{next}") } else { first.to_owned() };
+            answer(200, list.collect()).header("link", &links)
+        }
+        ("DELETE", ["admin", "identities", id, "sessions"]) => {
+            sessions.retain(|_, (owner, _)| format!("id-{owner}") != **id);
+            Answer::empty(204)
+        }
+        _ => answer(404, json!({"error": {"id": "not_found"}})),
+    }
+}
+
+#[tokio::test]
+async fn kratos_ends_and_verifies_over_pages() {
+    let keys = ["a1", "a2", "a3"].map(|key| (key.to_owned(), ("ann".to_owned(), 1_000)));
+    let vendor = Vendor::start(Sessions::from(keys), play_kratos).await;
+    let connector = vendor.connector(json!({"recipe": "kratos"}));
+    let targets = [target("ann", 2_000)];
+    assert_eq!(counts(&connector.find(&targets).await.expect("found").replies), [3]);
+    assert_eq!(counts(&connector.end(&targets).await.expect("ended").replies), [3]);
+    assert_eq!(counts(&connector.find(&targets).await.expect("found").replies), [0]);
+    connector.find(&[]).await.expect("it answers");
+}
+
+#[tokio::test]
+async fn okta_matches_the_whole_login_and_is_delivered() {
+    let vendor = Vendor::start((), |(), request: &Request| {
+        assert_eq!(request.header("authorization"), "SSWS hush");
+        match request.line().as_str() {
+            // Okta finds a person by the part before the @, too.
+            "GET /api/v1/users/ann" | "GET /api/v1/users/ann%40acme.example" => {
+                answer(200, json!({"id": "00u1", "profile": {"login": "Ann@acme.example"}}))
+            }
+            "DELETE /api/v1/users/00u1/sessions" => {
+                assert_eq!(request.query("oauthTokens").as_deref(), Some("true"));
+                Answer::empty(204)
+            }
+            _ => answer(404, json!({"errorCode": "E0000007", "errorSummary": "Not found: x (User)"})),
+        }
+    })
+    .await;
+    let connector = vendor.connector(json!({"recipe": "okta", "secrets": {"token": "hush"}}));
+    let targets = ["ann", "ann@acme.example", "nobody"].map(|name| target(name, 1));
+    let replies = connector.end(&targets).await.expect("answered").replies;
+    assert_eq!(replies, [Reply::NoSubject, Reply::Delivered, Reply::NoSubject]);
+}
+
+#[tokio::test]
+async fn webhook_is_signed_and_a_repeat_has_the_same_id() {
+    use aws_lc_rs::hmac;
+    use base64::Engine as _;
+    let engine = base64::prelude::BASE64_STANDARD;
+    let secret = engine.encode([7_u8; 32]);
+    let vendor = Vendor::start((), |(), _| Answer::empty(202)).await;
+    let keys = json!({"recipe": "webhook", "secrets": {"key": format!("whsec_{secret}")}, "base_url": format!("{}/hooks/end", vendor.url)});
+    let connector = vendor.connector_at(keys, Clock::manual(NOW));
+    for _ in 0..2 {
+        let replies = connector.end(&[asked("ann"), asked("bob")]).await.expect("delivered").replies;
+        assert_eq!(replies, [Reply::Delivered, Reply::Delivered]);
+    }
+    let requests = vendor.take();
+    let mut ids: Vec<&str> = requests.iter().map(|request| request.header("webhook-id")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((requests.len(), ids.len()), (4, 2));
+    for request in &requests {
+        assert_eq!(request.line(), "POST /hooks/end");
+        let (id, at) = (request.header("webhook-id"), request.header("webhook-timestamp"));
+        assert_eq!(at, (NOW / 1_000).to_string());
+        let signed = format!("{id}.{at}.{}", request.body);
+        let sent = request.header("webhook-signature").strip_prefix("v1,").expect("version 1");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        hmac::verify(&key, signed.as_bytes(), &engine.decode(sent).expect("base64")).expect("it is right");
+        let body: Value = serde_json::from_str(&request.body).expect("JSON");
+        assert_eq!(body["data"]["asked_at"], timestamp(NOW).to_string());
+    }
+}
+
+#[test]
+fn what_a_configuration_lacks_is_named() {
+    let check = |keys: Value| {
+        let config = serde_json::from_value(keys).expect("known keys");
+        lightsout_server::connector::Http::check(&config).expect_err("it is wrong")
+    };
+    for (keys, words) in [
+        (json!({"recipe": "okta", "secrets": {"token": "x"}}), "base_url: where the API is"),
+        (
+            json!({"recipe": "okta", "base_url": "https://x"}),
+            "needs secrets = { token = { env = \"NAME\" } }",
+        ),
+        (
+            json!({"recipe": "slack", "secrets": {"token": "x", "tokn": "x"}}),
+            "knows no secret tokn; did you mean token?",
+        ),
+        (
+            json!({"recipe": "keycloak", "base_url": "https://x", "secrets": {"client_secret": "x"}}),
+            "needs parameters = { realm",
+        ),
+        (json!({"recipe": "kratos", "base_url": "ftp://x"}), "begins with https://"),
+        (json!({"recipe": "kratos", "base_url": "https://u:hush@x"}), "credentials go into secrets"),
+        (json!({"recipe": "kratos", "base_url": "https://x?key=hush"}), "is an address alone"),
+        (
+            json!({"recipe": "webhook", "base_url": "https://x", "secrets": {"key": "hush!"}}),
+            "secrets.key: it is base64",
+        ),
+        (
+            json!({"recipe": "okta", "base_url": "https://x", "secrets": {"token": "x"}, "ends_by_s": 60}),
+            "has no [verify]",
+        ),
+    ] {
+        let why = check(keys);
+        assert!(why.contains(words) && !why.contains("hush"), "{words}: {why}");
+    }
+}
