@@ -1,0 +1,54 @@
+"""A shop with its sessions in Redis: Flask, Flask-Session. Nothing in it knows of lightsout."""
+
+from flask import Flask, jsonify, session
+from flask_session import Session
+from redis import Redis
+
+from shop import Gate, given, serve
+
+app, gate = Flask(__name__), Gate()
+app.config |= {"SESSION_TYPE": "redis", "SESSION_REDIS": Redis.from_url(given["redis"])}
+Session(app)
+
+
+@app.post("/login/<login>")
+def sign_in(login: str):
+    session["login"] = login
+    return {"login": login}
+
+
+@app.get("/me")
+def me():
+    if "login" not in session:
+        return {"error": "sign in"}, 401
+    return {"login": session["login"]}
+
+
+@app.post("/browse")
+def browse():
+    """A request that is under way until the test lets it go on, and only reads its session."""
+    answer = me()
+    gate.wait()
+    return answer
+
+
+@app.post("/order")
+def order():
+    """The same, but it changes its session at its end."""
+    answer = browse()
+    session["orders"] = session.get("orders", 0) + 1
+    return answer
+
+
+@app.get("/under-way")
+def under_way():
+    return jsonify(gate.under_way())
+
+
+@app.post("/let-go")
+def let_go():
+    gate.let_go()
+    return {}
+
+
+serve(app)
