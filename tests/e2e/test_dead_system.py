@@ -83,7 +83,7 @@ def seconds(location: str, http: httpx.Client) -> dict[str, float]:
     """How long after the request each system that is verified was so."""
     asked_at = datetime.fromisoformat(http.get(location).json()["created_at"])
     outcomes = http.get(f"{location}/outcomes").json()["entries"]
-    verified = {o["system"]: o["verified_at"] for o in outcomes if o["verified_at"]}
+    verified = {o["system"]: o["verified_at"] for o in outcomes if "verified_at" in o}
     return {system: (datetime.fromisoformat(at) - asked_at).total_seconds() for system, at in verified.items()}
 
 
@@ -126,7 +126,7 @@ def test_dead_system_holds_up_no_other_and_is_ended_when_it_is_back(
         outcomes = http.get(f"{location}/outcomes").json()["entries"]
         (back,) = (o for o in outcomes if o["system"] == "express")
         assert (back["outcome"], back["sessions_ended"]) == ("ended", 1)
-        assert back["verified_at"] is not None
+        assert "verified_at" in back
 
 
 def attempts(service: Service, system: str) -> int:
