@@ -96,18 +96,13 @@ class Shop:
 
 
 class BetterAuthShop(Shop):
-    """A shop whose people sign up and in with e-mail address and password, and which gives them ids."""
-
-    def __init__(self, *command: str | Path, **given: object) -> None:
-        super().__init__(*command, **given)
-        self.ids: dict[Person, str] = {}
+    """A shop whose people sign up and in with e-mail address and password."""
 
     def post_credentials(self, browser: httpx.Client, person: Person) -> None:
         given = {"email": person.login, "password": "correct horse battery", "name": "Person"}
         if browser.post("/api/auth/sign-in/email", json=given).status_code != 200:
             reply = self.browser().post("/api/auth/sign-up/email", json=given)
             assert reply.status_code == 200, reply.text
-            self.ids[person] = reply.json()["user"]["id"]
             assert browser.post("/api/auth/sign-in/email", json=given).status_code == 200
 
 
@@ -117,10 +112,10 @@ def is_signed_in(browser: httpx.Client) -> bool:
     return reply.status_code == 200
 
 
-def enrol(tenant: Tenant, people: list[Person], group: str = "", aliases: dict[Person, str] | None = None) -> None:
-    """Makes people known to the service: their login, their number, and their names in some systems."""
-    lines = ["login,name,groups,external_id,aliases"]
-    lines += [f"{p.login},{p.login.split('@')[0]},{group},{p.number},{(aliases or {}).get(p, '')}" for p in people]
+def enrol(tenant: Tenant, people: list[Person], group: str = "") -> None:
+    """Makes people known to the service by login and number."""
+    lines = ["login,name,groups,external_id"]
+    lines += [f"{person.login},Person,{group},{person.number}" for person in people]
     file = tenant.service.folder / "people.csv"
     file.write_text("\n".join(lines) + "\n")
     tenant.service.admin("import", "--enterprise", tenant.enterprise_id, str(file))

@@ -68,7 +68,6 @@ def flask(place: Place) -> Made:
         kind = "redis"
         preset = "flask_session"
         url = "{redis}"
-        user_path = "login"
     """
     return Shop.python("flask_shop.py", redis=redis), {"": lines}
 
@@ -82,7 +81,6 @@ def django_rows(database: str) -> str:
         kind = "sql"
         preset = "django"
         url = "{database}"
-        subject = "external_id"
     """
 
 
@@ -122,7 +120,6 @@ def better_auth(place: Place, cookie_cache_s: int | None = None) -> Made:
         kind = "sql"
         preset = "better_auth"
         url = "{file}"
-        subject = "alias"
     """
     given = {"file": file.removeprefix("sqlite:"), "cookieCacheS": cookie_cache_s}
     return BetterAuthShop.node("better_auth_shop.js", **given), {"": lines}
@@ -134,7 +131,6 @@ def axum_sqlite(place: Place) -> Made:
         kind = "sql"
         preset = "tower_sessions"
         url = "{file}"
-        user_path = "login"
     """
     return Shop.rust("axum_shop", store=f"{file}?mode=rwc"), {"": lines}
 
@@ -145,7 +141,6 @@ def axum_redis(place: Place) -> Made:
         kind = "redis"
         preset = "tower_sessions"
         url = "{redis}"
-        user_path = "login"
     """
     return Shop.rust("axum_shop", store=redis), {"": lines}
 

@@ -67,8 +67,7 @@ class Street:
         everywhere = lambda shop: {person: shop.sign_in(person) for person in people}  # noqa: E731
         with ThreadPoolExecutor(len(self.shops)) as threads:
             browsers = dict(zip(self.shops, threads.map(everywhere, self.shops.values())))
-        ids = self.shops["better_auth"].ids
-        enrol(self.tenant, people, group, {person: f"better_auth={ids[person]}" for person in people})
+        enrol(self.tenant, people, group)
         return browsers
 
     def terminate(self, group: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import LIMITS
 from harness import Tenant, eventually, finished, redis_cli
-from shops import BetterAuthShop, Person, enrol, is_signed_in
+from shops import Person, enrol, is_signed_in
 from systems import Place, better_auth, django_cached_db, tables
 
 QUIET_TIME_S = 2
@@ -54,13 +54,12 @@ def test_django_session_of_an_ended_row_lives_on_in_a_cache_that_is_not_configur
 
 def test_better_auth_cookie_cache_is_dead_by_the_time_that_is_reported(place: Place, make_service) -> None:
     shop, lines = better_auth(place, COOKIE_CACHE_S)
-    assert isinstance(shop, BetterAuthShop)
     both = {"": lines[""], "_cookies": f'kind = "stateless"\nlife_s = {COOKIE_CACHE_S}\n'}
     tenant = make_service("sqlite", LIMITS + tables("better_auth", both, QUIET_TIME_S)).init().start().tenant()
     try:
         ann = Person.named("ann")
         browser = shop.ready().sign_in(ann)
-        enrol(tenant, [ann], aliases={ann: f"better_auth={shop.ids[ann]}"})
+        enrol(tenant, [ann])
         outcomes = end(tenant, ann)
         # The row is gone, and the shop still trusts its signed copy of it in the cookie.
         assert (outcomes["better_auth"]["outcome"], outcomes["better_auth"]["sessions_ended"]) == ("ended", 1)

@@ -1,6 +1,7 @@
-"""A shop with its sessions in Redis: Flask, Flask-Session. Nothing in it knows of lightsout."""
+"""A shop with its sessions in Redis: Flask, Flask-Login, Flask-Session. Nothing in it knows of lightsout."""
 
 from flask import Flask, jsonify, session
+from flask_login import LoginManager, UserMixin, current_user, login_user
 from flask_session import Session
 from redis import Redis
 
@@ -8,20 +9,32 @@ from shop import Gate, given, serve
 
 app, gate = Flask(__name__), Gate()
 app.config |= {"SESSION_TYPE": "redis", "SESSION_REDIS": Redis.from_url(given["redis"])}
+app.secret_key = "keyboard cat"
 Session(app)
+logins = LoginManager(app)
+
+
+class User(UserMixin):
+    def __init__(self, login: str) -> None:
+        self.id = login
+
+
+@logins.user_loader
+def load_user(login: str) -> User:
+    return User(login)
 
 
 @app.post("/login/<login>")
 def sign_in(login: str):
-    session["login"] = login
+    login_user(User(login))
     return {"login": login}
 
 
 @app.get("/me")
 def me():
-    if "login" not in session:
+    if not current_user.is_authenticated:
         return {"error": "sign in"}, 401
-    return {"login": session["login"]}
+    return {"login": current_user.id}
 
 
 @app.post("/browse")

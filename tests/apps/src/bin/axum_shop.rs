@@ -1,5 +1,7 @@
-//! A shop with its sessions in SQLite or Redis: axum, tower-sessions. Nothing in it knows of lightsout.
+//! A shop with its sessions in SQLite or Redis: axum, axum-login, tower-sessions. Nothing in it knows
+//! of lightsout.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use apps::{Gate, Given};
@@ -7,15 +9,50 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use axum_login::{AuthManagerLayerBuilder, AuthUser, AuthnBackend};
 use serde_json::{Value, json};
 use tower_sessions::cookie::time::Duration;
-use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore};
+use tower_sessions::{Expiry, SessionManagerLayer, SessionStore};
 use tower_sessions_redis_store::RedisStore;
 use tower_sessions_redis_store::fred::prelude::{ClientLike, Config, Pool};
 use tower_sessions_sqlx_store::SqliteStore;
 use tower_sessions_sqlx_store::sqlx::SqlitePool;
 
 type Answer = (StatusCode, Json<Value>);
+type Session = axum_login::AuthSession<Everybody>;
+
+/// The users: whoever comes is one, and needs no password.
+#[derive(Clone)]
+struct Everybody;
+
+#[derive(Clone, Debug)]
+struct User(String);
+
+impl AuthUser for User {
+    type Id = String;
+
+    fn id(&self) -> String {
+        self.0.clone()
+    }
+
+    fn session_auth_hash(&self) -> &[u8] {
+        b"no password"
+    }
+}
+
+impl AuthnBackend for Everybody {
+    type User = User;
+    type Credentials = String;
+    type Error = Infallible;
+
+    async fn authenticate(&self, login: String) -> Result<Option<User>, Infallible> {
+        Ok(Some(User(login)))
+    }
+
+    async fn get_user(&self, login: &String) -> Result<Option<User>, Infallible> {
+        Ok(Some(User(login.clone())))
+    }
+}
 
 #[tokio::main]
 async fn main() {
@@ -42,7 +79,7 @@ async fn serve(store: impl SessionStore + Clone) {
         .route("/me", get(me))
         .route("/browse", post(browse))
         .route("/order", post(order))
-        .layer(sessions)
+        .layer(AuthManagerLayerBuilder::new(Everybody, sessions).build())
         .route("/under-way", get(async |State(gate): State<Arc<Gate>>| Json(gate.under_way())))
         .route("/let-go", post(async |State(gate): State<Arc<Gate>>| gate.let_go()))
         .with_state(Arc::new(Gate::default()));
@@ -51,19 +88,15 @@ async fn serve(store: impl SessionStore + Clone) {
     axum::serve(listener, app).await.expect("serves until it is killed");
 }
 
-async fn sign_in(session: Session, Path(login): Path<String>) -> Answer {
-    session.cycle_id().await.expect("the store answers");
-    session.insert("login", &login).await.expect("the store answers");
-    (StatusCode::OK, Json(json!({ "login": login })))
-}
-
-async fn login(session: &Session) -> Option<String> {
-    session.get("login").await.expect("the store answers")
+async fn sign_in(mut session: Session, Path(login): Path<String>) -> Answer {
+    let user = session.authenticate(login).await.expect("infallible").expect("everybody is a user");
+    session.login(&user).await.expect("the store answers");
+    me(session).await
 }
 
 async fn me(session: Session) -> Answer {
-    match login(&session).await {
-        Some(login) => (StatusCode::OK, Json(json!({ "login": login }))),
+    match session.user {
+        Some(User(login)) => (StatusCode::OK, Json(json!({ "login": login }))),
         None => (StatusCode::UNAUTHORIZED, Json(json!({ "error": "sign in" }))),
     }
 }
@@ -81,7 +114,7 @@ async fn browse(session: Session, State(gate): State<Arc<Gate>>) -> Answer {
 async fn order(session: Session, State(gate): State<Arc<Gate>>) -> Answer {
     let answer = browse(session.clone(), State(gate)).await;
     if answer.0 == StatusCode::OK {
-        session.insert("orders", 1).await.expect("the store answers");
+        session.session.insert("orders", 1).await.expect("the store answers");
     }
     answer
 }
