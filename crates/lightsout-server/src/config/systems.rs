@@ -9,11 +9,12 @@ use serde_json::{Map, Value};
 
 use super::ConfigError;
 use crate::app::{NewSignIns, Subject, System};
-use crate::connector::{Connector, Redis, RedisConfig, Registry, Stateless, StatelessConfig};
+use crate::clock::Clock;
+use crate::connector::{Connector, Redis, RedisConfig, Registry, Sql, SqlConfig, Stateless, StatelessConfig};
 use crate::store::Db;
 
 /// The kinds of systems, in the words of the configuration.
-const KINDS: [&str; 2] = ["redis", "stateless"];
+const KINDS: [&str; 3] = ["redis", "sql", "stateless"];
 
 /// A system: what all kinds have, and the kind's own keys.
 #[derive(Clone, Debug)]
@@ -58,6 +59,7 @@ fn default_timeout() -> u32 {
 #[derive(Clone, Debug)]
 enum Kind {
     Redis(RedisConfig),
+    Sql(Box<SqlConfig>),
     Stateless(StatelessConfig),
 }
 
@@ -91,6 +93,11 @@ impl Kind {
                 Redis::check(&config)?;
                 Self::Redis(config)
             }
+            "sql" => {
+                let config: SqlConfig = keys(own)?;
+                Sql::check(&config)?;
+                Self::Sql(Box::new(config))
+            }
             "stateless" => Self::Stateless(keys(own)?),
             other => {
                 return Err(format!("unknown kind {other:?}; known are {}", KINDS.join(", ")));
@@ -101,6 +108,7 @@ impl Kind {
     fn connector(&self, _db: &Db) -> Result<Arc<dyn Connector>, String> {
         Ok(match self {
             Self::Redis(config) => Arc::new(Redis::new(config.clone())),
+            Self::Sql(config) => Arc::new(Sql::new((**config).clone(), Clock::system())?),
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }
