@@ -16,7 +16,7 @@ async function main() {
     baseURL: `http://127.0.0.1:${server.address().port}`,
     secret: "keyboard cat, and then some more of it",
     database: { dialect: new LibsqlDialect({ url: `file:${given.file}` }), type: "sqlite" },
-    emailAndPassword: { enabled: true },
+    emailAndPassword: { enabled: true, autoSignIn: false },
     session: { cookieCache: { enabled: Boolean(given.cookieCacheS), maxAge: given.cookieCacheS } },
     telemetry: { enabled: false },
   });
