@@ -141,6 +141,7 @@ def axum_redis(place: Place) -> Made:
         kind = "redis"
         preset = "tower_sessions"
         url = "{redis}"
+        user_path = "1.login"
     """
     return Shop.rust("axum_shop", store=redis), {"": lines}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +13,7 @@ import httpx
 import pytest
 
 from conftest import LIMITS
-from harness import ACCEPTED, Service, Tenant, eventually, finished, make_database
+from harness import ACCEPTED, REPO, Service, Tenant, eventually, finished, make_database
 from shops import Person, Shop, enrol, is_signed_in
 from systems import (
     LIFE_S, Made, Place, actix_redis, axum_redis, axum_sqlite, better_auth, django_cache, django_cached_db,
@@ -202,6 +204,20 @@ def test_session_that_a_request_under_way_saves_again_is_ended_again(
             assert (outcome["outcome"], seen) == ("ended", {expected} - {""}), outcome
             assert "verified_at" in outcome
     assert is_signed_in(told.browsers[name][told.bystander][0])
+
+
+def test_documented_lines_are_those_that_were_run(street: Street) -> None:
+    """All but the address, and what keeps these tests short."""
+    own = {"url", "quiet_time_s"}
+    document = (REPO / "docs" / "applications.md").read_text()
+    written = tomllib.loads("\n".join(re.findall(r"```toml\n(.*?)```", document, re.DOTALL)))["systems"]
+    run = {table["name"]: table for table in tomllib.loads(street.tenant.service.config.read_text())["systems"]}
+    for table in written:
+        kept = {key: value for key, value in run[table["name"]].items() if key not in own}
+        assert {key: value for key, value in table.items() if key not in own} == kept
+    assert {table["preset"] for table in run.values() if "preset" in table} == {
+        table["preset"] for table in written if "preset" in table
+    }
 
 
 def seconds_between(earlier: str, later: str) -> float:

@@ -91,6 +91,7 @@ async fn serve(store: impl SessionStore + Clone) {
 async fn sign_in(mut session: Session, Path(login): Path<String>) -> Answer {
     let user = session.authenticate(login).await.expect("infallible").expect("everybody is a user");
     session.login(&user).await.expect("the store answers");
+    session.session.insert("login", user.id()).await.expect("the store answers");
     me(session).await
 }
 
