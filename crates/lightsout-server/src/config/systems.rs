@@ -58,7 +58,7 @@ fn default_timeout() -> u32 {
 /// One variant a kind, with what its connector is configured by.
 #[derive(Clone, Debug)]
 enum Kind {
-    Redis(RedisConfig),
+    Redis(Box<RedisConfig>),
     Sql(Box<SqlConfig>),
     Stateless(StatelessConfig),
 }
@@ -91,7 +91,7 @@ impl Kind {
             "redis" => {
                 let config: RedisConfig = keys(own)?;
                 Redis::check(&config)?;
-                Self::Redis(config)
+                Self::Redis(Box::new(config))
             }
             "sql" => {
                 let config: SqlConfig = keys(own)?;
@@ -107,7 +107,7 @@ impl Kind {
 
     fn connector(&self, _db: &Db) -> Result<Arc<dyn Connector>, String> {
         Ok(match self {
-            Self::Redis(config) => Arc::new(Redis::new(config.clone())),
+            Self::Redis(config) => Arc::new(Redis::new((**config).clone())?),
             Self::Sql(config) => Arc::new(Sql::new((**config).clone(), Clock::system())?),
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub use self::memory::Memory;
-pub use self::redis::{Redis, RedisConfig};
+pub use self::redis::{Preset, Redis, RedisConfig, SentinelConfig};
 pub use self::registry::Registry;
 pub use self::sql::{Preset as SqlPreset, Sql, SqlConfig, Unit as SqlUnit};
 pub use self::stateless::{Stateless, StatelessConfig};

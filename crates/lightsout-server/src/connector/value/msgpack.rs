@@ -85,7 +85,7 @@ mod tests {
         {
             assert_eq!(read(bytes, &[]), Err(Unreadable("not MessagePack")));
         }
-        assert_eq!(read(&[0x91; 1_000_000], &[]), Err(Unreadable("not MessagePack")));
+        assert_eq!(read(&vec![0x91; 1_000_000], &[]), Err(Unreadable("not MessagePack")));
         assert!(read(b"\x80\x04.", &[]).is_err(), "a pickle of protocol 4 begins like an empty map");
         assert!(read(b"\x07", &[]).is_err());
     }

@@ -406,11 +406,8 @@ fn unescape(line: &[u8]) -> Result<String, Unreadable> {
 }
 
 /// Python 2's text as protocol 0 writes it. One with escapes is nobody's name.
-fn quoted<'b>(line: &'b [u8]) -> Thing<'b> {
-    let inner = match line {
-        [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => inner,
-        _ => return Thing::Opaque,
-    };
+fn quoted(line: &[u8]) -> Thing<'_> {
+    let ([b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"']) = line else { return Thing::Opaque };
     match std::str::from_utf8(inner) {
         Ok(text) if !text.contains('\\') => Thing::Text(text.into()),
         _ => Thing::Opaque,
