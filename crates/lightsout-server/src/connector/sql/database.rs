@@ -55,9 +55,10 @@ impl Kind {
         }
     }
 
-    /// A name of a table or column, with its schema if it has a dot.
+    /// A name of a table or column, with its schema if it has a dot. In `"` SQLite would take an unknown
+    /// name for a text.
     pub(super) fn quote(self, name: &str) -> String {
-        let mark = if self == Self::MySql { '`' } else { '"' };
+        let mark = if self == Self::Postgres { '"' } else { '`' };
         let part = |part: &str| format!("{mark}{}{mark}", part.replace(mark, &format!("{mark}{mark}")));
         name.split('.').map(part).collect::<Vec<_>>().join(".")
     }
@@ -229,13 +230,18 @@ impl Database {
     }
 
     /// Finds out whether a statement that changes would be allowed, and changes nothing: `EXPLAIN`
-    /// checks rights on PostgreSQL and MySQL, and SQLite's write lock is taken and given back.
+    /// checks rights on PostgreSQL and MySQL; on SQLite it is run and taken back.
     pub(super) async fn may_change(&self, sql: &str, values: Vec<Bound>) -> Result<(), sqlx::Error> {
         match self {
             Self::Postgres(_) | Self::MySql(_) => {
                 self.rows(format!("EXPLAIN {sql}"), values).try_for_each(async |_| Ok(())).await
             }
-            Self::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await?.rollback().await,
+            Self::Sqlite(pool) => {
+                let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), sqlite_args(values));
+                query.persistent(false).execute(&mut *tx).await?;
+                tx.rollback().await
+            }
         }
     }
 }

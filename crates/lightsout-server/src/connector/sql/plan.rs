@@ -65,7 +65,9 @@ impl Plan {
             are_utc: config.times_are_utc,
         };
         let table = table.filter(|_| config.preset.is_some());
-        let words = explain(config, table.as_deref(), &look, &end, user.as_ref());
+        let names = config.preset.and_then(|_| texts.and_then(|t| t.user));
+        let words = Words { table: table.as_deref(), user: user_words(config, names, user.is_some()) }
+            .explain(&look, &end);
         Ok(Self { kind, user, look, end, table: table.map(|t| kind.quote(&t)), times, words })
     }
 
@@ -134,37 +136,50 @@ fn user_sql(config: &SqlConfig, kind: Kind, texts: Option<&Texts>) -> Result<Opt
     )))
 }
 
-fn explain(
-    config: &SqlConfig,
-    table: Option<&str>,
-    look: &Look,
-    end: &Statement,
-    user: Option<&Statement>,
-) -> Explanation {
-    let place = table.map_or_else(|| "the configured statement".to_owned(), |t| format!("the table {t}"));
-    let whose = match user {
-        None => "the subject".to_owned(),
-        Some(_) => {
-            let column = config.user_column.as_deref().filter(|_| config.user_sql.is_none());
-            let by = column.map_or_else(String::new, |c| format!(" by {c}"));
-            format!("the key that the look-up of users{by} gives for the subject")
+/// How a user's key in the sessions comes about.
+fn user_words(config: &SqlConfig, known: Option<[&str; 3]>, looked_up: bool) -> String {
+    if !looked_up {
+        return "the subject".to_owned();
+    }
+    if config.user_sql.is_some() {
+        return "the user_key that user_sql gives for the subject".to_owned();
+    }
+    let table = config.user_table.as_deref().or(known.map(|names| names[0]));
+    let column = config.user_column.as_deref().or(known.map(|names| names[1]));
+    match (table, column) {
+        (Some(table), Some(column)) => {
+            format!("the key that the look-up of users by {table}.{column} gives for the subject")
         }
-    };
-    let matched = match look {
-        Look::Find(_) => format!("live rows of {place} that belong to {whose}"),
-        Look::Scan(scan) => format!(
-            "live rows of {place}, all read in one pass, whose {} at {} is {whose}",
-            match scan.format {
-                Format::Django => "signed value",
-                _ => "value",
-            },
-            scan.user_path
-        ),
-    };
-    let ended = if end.is_update() {
-        "the row is marked as ended by UPDATE, by its key".to_owned()
-    } else {
-        "the row is deleted, by its key".to_owned()
-    };
-    Explanation { matched, ended, proven: "looked for again after the quiet time".to_owned() }
+        _ => "the key that the look-up of users gives for the subject".to_owned(),
+    }
+}
+
+struct Words<'w> {
+    table: Option<&'w str>,
+    user: String,
+}
+
+impl Words<'_> {
+    fn explain(&self, look: &Look, end: &Statement) -> Explanation {
+        let user = &self.user;
+        let place = |key: &str| {
+            self.table.map_or_else(|| format!("what {key} selects"), |t| format!("the table {t}"))
+        };
+        let matched = match look {
+            Look::Find(_) => format!("live rows of {} that belong to {user}", place("find_sql")),
+            Look::Scan(scan) => format!(
+                "live rows of {}, all read in one pass, whose {} at {} is {user}",
+                place("scan_sql"),
+                if scan.format == Format::Django { "signed value" } else { "value" },
+                scan.user_path
+            ),
+        };
+        let ended = if end.is_update() {
+            "the row is marked as ended by UPDATE, by its key"
+        } else {
+            "the row is deleted, by its key"
+        };
+        let proven = "looked for again after the quiet time";
+        Explanation { matched, ended: ended.to_owned(), proven: proven.to_owned() }
+    }
 }

@@ -220,7 +220,10 @@ fn mysql(kind: &str, bytes: Vec<u8>) -> Value {
             let number = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
             number.map_or(Value::Other, Value::Float)
         }
-        kind if kind.ends_with("BLOB") || kind.ends_with("BINARY") => Value::Bytes(bytes),
+        // MariaDB's UUID comes as bytes, and is compared as the text that it is.
+        kind if (kind.ends_with("BLOB") || kind.ends_with("BINARY")) && !bytes.is_ascii() => {
+            Value::Bytes(bytes)
+        }
         _ => String::from_utf8(bytes).map_or_else(|e| Value::Bytes(e.into_bytes()), Value::Text),
     }
 }

@@ -2,6 +2,7 @@
 //! own tests in a module of its own.
 
 mod redis;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
