@@ -7,6 +7,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event
 from typing import Callable
 
 import httpx
@@ -204,6 +205,39 @@ def test_session_that_a_request_under_way_saves_again_is_ended_again(
             assert (outcome["outcome"], seen) == ("ended", {expected} - {""}), outcome
             assert "verified_at" in outcome
     assert is_signed_in(told.browsers[name][told.bystander][0])
+
+
+@pytest.fixture(scope="module")
+def ended_while_asking(street: Street) -> Told:
+    """Somebody whose browsers ask every shop again and again, from before the call until the report."""
+    ann = Person.named("ann")
+    browsers = street.sign_in([ann], "Asking")
+    over = Event()
+
+    def ask(name: str) -> None:
+        cookies = "; ".join(f"{key}={value}" for key, value in browsers[name][ann].cookies.items())
+        tab = street.shops[name].browser()
+        while not over.is_set():
+            tab.get("/me", headers={"Cookie": cookies})
+
+    with ThreadPoolExecutor(2 * len(NAMES)) as threads:
+        asking = [threads.submit(ask, name) for name in NAMES for _ in range(2)]
+        try:
+            street.terminate("Asking")
+            report = street.report()
+        finally:
+            over.set()
+    assert all(tab.result() is None for tab in asking)
+    return Told(street, [ann], ann, {name: {ann: [browsers[name][ann]]} for name in NAMES}, report)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_browsers_that_ask_all_the_time_are_signed_out_too(ended_while_asking: Told, name: str) -> None:
+    (ann,) = ended_while_asking.people
+    assert not is_signed_in(ended_while_asking.browsers[name][ann][0])
+    for system in ended_while_asking.street.systems[name]:
+        outcome = ended_while_asking.report.of(system, ann)
+        assert (outcome["outcome"], outcome["sessions_ended"]) == ("ended", 1), outcome
 
 
 def test_documented_lines_are_those_that_were_run(street: Street) -> None:

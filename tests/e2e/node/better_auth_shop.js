@@ -1,7 +1,7 @@
 // A shop that leaves signing in to better-auth, with its tables in SQLite. Nothing in it knows of
 // lightsout.
 const express = require("express");
-const { LibsqlDialect } = require("@libsql/kysely-libsql");
+const { LibsqlDialect, libsql } = require("@libsql/kysely-libsql");
 const { controls, gate, given, printPort } = require("./gate.js");
 
 async function main() {
@@ -12,10 +12,14 @@ async function main() {
   const server = app.listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
 
+  // Without it, whoever reads while somebody else writes is told that the database is locked.
+  const client = libsql.createClient({ url: `file:${given.file}` });
+  await client.execute("PRAGMA journal_mode = WAL");
+
   const auth = betterAuth({
     baseURL: `http://127.0.0.1:${server.address().port}`,
     secret: "keyboard cat, and then some more of it",
-    database: { dialect: new LibsqlDialect({ url: `file:${given.file}` }), type: "sqlite" },
+    database: { dialect: new LibsqlDialect({ client }), type: "sqlite" },
     emailAndPassword: { enabled: true, autoSignIn: false },
     session: { cookieCache: { enabled: Boolean(given.cookieCacheS), maxAge: given.cookieCacheS } },
     telemetry: { enabled: false },
