@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
 
 from conftest import LIMITS
-from harness import ACCEPTED, HERE, Service, Tenant, eventually, finished, login, make_database, redis_cli, required
+from harness import ACCEPTED, Service, Tenant, eventually, finished, login, make_database, redis_cli, required
+from shops import Person, Shop, is_signed_in
 
 QUIET_TIME_S = 3
-
-
-class Shop:
-    """The shop's process."""
-
-    def __init__(self, redis: str, prefix: str, index: str | None) -> None:
-        self.redis, self.prefix = redis, prefix
-        self.process = subprocess.Popen(
-            ["node", str(HERE / "node" / "shop.js")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.process.stdin.write(json.dumps({"redis": redis, "prefix": prefix, "index": index}))
-        self.process.stdin.close()
-        line = self.process.stdout.readline()
-        assert line, "the shop did not start"
-        self.url = f"http://127.0.0.1:{json.loads(line)['port']}"
-
-    def sign_in(self, login: str) -> httpx.Client:
-        """A browser that is signed in."""
-        browser = httpx.Client(base_url=self.url, timeout=60)
-        assert browser.post(f"/login/{login}").status_code == 200
-        assert browser.get("/me").json() == {"login": login}
-        return browser
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait(timeout=20)
-        self.process.stdout.close()
 
 
 @pytest.fixture(scope="module", params=["scan", "index"])
@@ -57,8 +27,9 @@ def shop_service(request: pytest.FixtureRequest, database_kind: str, tmp_path_fa
     )
     folder: Path = tmp_path_factory.mktemp("shop")
     service = Service(folder, make_database(database_kind, folder), LIMITS + system)
-    shop = Shop(redis, prefix, index)
+    shop = Shop.node("shop.js", redis=redis, prefix=prefix, index=index)
     try:
+        shop.ready()
         service.init().start()
         yield service, shop
         service.stop()
@@ -89,8 +60,8 @@ def test_cookies_are_refused_after_group_termination(tenant: Tenant, shop: Shop)
     team, stranger = [login(n) for n in ("ann", "bob", "cyd")], login("dan")
     tenant.people(team, group="Team")
     tenant.people([stranger])
-    browsers = [shop.sign_in(who) for who in team for _ in range(2)]
-    bystander = shop.sign_in(stranger)
+    browsers = [shop.sign_in(Person(who)) for who in team for _ in range(2)]
+    bystander = shop.sign_in(Person(stranger))
 
     client = tenant.box()
     assert client.session_termination.terminate_groups_sessions([tenant.group_id("Team")]).message == ACCEPTED
@@ -114,16 +85,14 @@ def test_cookies_are_refused_after_group_termination(tenant: Tenant, shop: Shop)
 def test_session_saved_again_by_a_request_under_way_is_ended_again(tenant: Tenant, shop: Shop) -> None:
     ann = login("ann")
     tenant.people([ann])
-    browser = shop.sign_in(ann)
-    with ThreadPoolExecutor() as threads, httpx.Client(base_url=shop.url, timeout=60) as control:
-        order = threads.submit(browser.post, "/order")
-        eventually(10, lambda: control.get("/orders-under-way").json() == 1)
-        tenant.box().session_termination.terminate_users_sessions([], [ann])
-        other_tab = httpx.Client(base_url=shop.url, cookies=browser.cookies, timeout=60)
-        eventually(10, lambda: other_tab.get("/me").status_code == 401)
-        control.post("/let-go")
-        # The shop answers when the session is saved: it is back.
-        assert order.result(timeout=30).json() == {"orders": 1}
+    browser = shop.sign_in(Person(ann))
+    order = shop.begin(browser, "/order")
+    tenant.box().session_termination.terminate_users_sessions([], [ann])
+    other_tab = shop.browser(browser.cookies)
+    eventually(10, lambda: not is_signed_in(other_tab))
+    shop.let_go()
+    # The shop answers when the session is saved: it is back.
+    assert order.result(timeout=30).json() == {"orders": 1}
 
     with tenant.http() as http:
         termination = finished(http, newest(tenant))
@@ -136,9 +105,9 @@ def test_session_saved_again_by_a_request_under_way_is_ended_again(tenant: Tenan
 def test_sign_in_after_the_end_is_spared(tenant: Tenant, shop: Shop) -> None:
     ann = login("ann")
     tenant.people([ann])
-    old = shop.sign_in(ann)
+    old = shop.sign_in(Person(ann))
     tenant.box().session_termination.terminate_users_sessions([], [ann])
-    new = shop.sign_in(ann)
+    new = shop.sign_in(Person(ann))
     with tenant.http() as http:
         termination = finished(http, newest(tenant))
     assert (old.get("/me").status_code, new.get("/me").status_code) == (401, 200)
@@ -150,7 +119,7 @@ def test_user_is_compared_whole(tenant: Tenant, shop: Shop) -> None:
     ann = login("ann")
     longer = f"{ann}.org"
     tenant.people([ann, longer])
-    other = shop.sign_in(longer)
+    other = shop.sign_in(Person(longer))
     tenant.box().session_termination.terminate_users_sessions([], [ann])
     with tenant.http() as http:
         termination = finished(http, newest(tenant))
@@ -161,18 +130,18 @@ def test_user_is_compared_whole(tenant: Tenant, shop: Shop) -> None:
 def test_values_that_are_no_sessions_of_ours_are_left_alone(tenant: Tenant, shop: Shop) -> None:
     ann = login("ann")
     tenant.people([ann])
-    key = f"{shop.prefix}not-json-{uuid.uuid4().hex}"
-    redis_cli(shop.redis, "set", key, f'{{"user": {{"login": "{ann}"')
+    key = f"{shop.given['prefix']}not-json-{uuid.uuid4().hex}"
+    redis_cli(shop.given["redis"], "set", key, f'{{"user": {{"login": "{ann}"')
     tenant.box().session_termination.terminate_users_sessions([], [ann])
     with tenant.http() as http:
         assert finished(http, newest(tenant))["state"] == "done"
-    assert redis_cli(shop.redis, "exists", key) == ["1"]
+    assert redis_cli(shop.given["redis"], "exists", key) == ["1"]
 
 
 def test_dry_run_counts_the_sessions_and_ends_none(tenant: Tenant, shop: Shop) -> None:
     ann = login("ann")
     tenant.people([ann])
-    browsers = [shop.sign_in(ann) for _ in range(2)]
+    browsers = [shop.sign_in(Person(ann)) for _ in range(2)]
     with tenant.http() as http:
         reply = http.post("/v1/terminations", json={"logins": [ann], "dry_run": True})
     assert reply.status_code == 200

@@ -1,29 +1,36 @@
-// A shop as many are built: Express, express-session, connect-redis. Nothing in it knows of lightsout.
-const fs = require("node:fs");
+// A shop as many are built: Express, express-session, and connect-redis or connect-pg-simple. Nothing
+// in it knows of lightsout.
 const express = require("express");
 const session = require("express-session");
-const { RedisStore } = require("connect-redis");
-const { createClient } = require("redis");
+const { controls, gate, given, serve } = require("./gate.js");
 
-const given = JSON.parse(fs.readFileSync(0, "utf8"));
-
-async function main() {
+// The sessions' store, and what is done at each sign-in besides.
+async function redisStore() {
+  const { RedisStore } = require("connect-redis");
+  const { createClient } = require("redis");
   const client = createClient({ url: given.redis });
   await client.connect();
+  const atSignIn = async (login, id) => {
+    if (given.index) await client.sAdd(given.index.replace("{subject}", login), id);
+  };
+  return [new RedisStore({ client, prefix: given.prefix }), atSignIn];
+}
+
+function postgresStore() {
+  const Store = require("connect-pg-simple")(session);
+  return [new Store({ conString: given.postgres, createTableIfMissing: true }), async () => {}];
+}
+
+async function main() {
+  const [store, atSignIn] = given.postgres ? postgresStore() : await redisStore();
   const app = express();
-  app.use(
-    session({
-      store: new RedisStore({ client, prefix: given.prefix }),
-      secret: "keyboard cat",
-      resave: false,
-      saveUninitialized: false,
-    }),
-  );
+  controls(app);
+  app.use(session({ store, secret: "keyboard cat", resave: given.resave ?? false, saveUninitialized: false }));
 
   app.post("/login/:login", async (request, response) => {
     request.session.user = { login: request.params.login };
     request.session.beganAt = Date.now();
-    if (given.index) await client.sAdd(given.index.replace("{subject}", request.params.login), request.sessionID);
+    await atSignIn(request.params.login, request.sessionID);
     response.json({ id: request.sessionID });
   });
 
@@ -33,21 +40,18 @@ async function main() {
   };
   app.get("/me", signedIn, (request, response) => response.json(request.session.user));
 
-  // A request that is under way until the test lets it go on, and saves its session at its end.
-  let waiting = [];
+  // A request that is under way until the test lets it go on, and only reads its session.
+  app.post("/browse", signedIn, async (request, response) => {
+    await gate();
+    response.json({});
+  });
+  // The same, but it changes its session at its end.
   app.post("/order", signedIn, async (request, response) => {
-    await new Promise((resolve) => waiting.push(resolve));
+    await gate();
     request.session.orders = (request.session.orders ?? 0) + 1;
     response.json({ orders: request.session.orders });
   });
-  app.get("/orders-under-way", (request, response) => response.json(waiting.length));
-  app.post("/let-go", (request, response) => {
-    waiting.forEach((resolve) => resolve());
-    waiting = [];
-    response.json({});
-  });
-
-  const server = app.listen(0, "127.0.0.1", () => console.log(JSON.stringify({ port: server.address().port })));
+  serve(app);
 }
 
 main().catch((error) => {

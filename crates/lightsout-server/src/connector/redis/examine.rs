@@ -51,31 +51,23 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// What people should know of it. `sample`: everything was read.
+    /// What people should know of it.
     pub(super) fn notes(&self, layout: &Layout) -> Vec<String> {
-        let example = |kind: &Kind| kind.example.clone().unwrap_or_default();
-        let mut notes = Vec::new();
-        if self.unreadable.count > 0 {
-            let format = layout
-                .formats
-                .iter()
-                .map(|f| format!("{f:?}"))
-                .collect::<Vec<_>>()
-                .join(" or ")
-                .to_lowercase();
-            let (count, example) = (self.unreadable.count, example(&self.unreadable));
-            notes.push(format!("{count} values are not {format} and were passed over, such as {example}"));
-        }
-        if self.too_large.count > 0 {
-            let (count, example, max) =
-                (self.too_large.count, example(&self.too_large), layout.value_bytes_max);
-            notes.push(format!(
-                "{count} values are larger than value_bytes_max ({max} bytes) and were not read, such as {example}"
-            ));
-        }
-        notes
+        let formats: Vec<String> = layout.formats.iter().map(|f| format!("{f:?}").to_lowercase()).collect();
+        let unreadable = format!("that cannot be read as {}", formats.join(" or "));
+        let too_large = format!("larger than value_bytes_max ({} bytes), not read", layout.value_bytes_max);
+        let kinds = [(&self.unreadable, unreadable), (&self.too_large, too_large)];
+        let note = |(kind, what): (&Kind, String)| {
+            let values =
+                if kind.count == 1 { "1 value".to_owned() } else { format!("{} values", kind.count) };
+            Some(format!("{values} {what}, such as {}", kind.example.as_ref()?))
+        };
+        kinds.into_iter().filter_map(note).collect()
     }
 }
+
+/// The most names that values are searched for before they are taken apart.
+const NAMES_MAX: usize = 10_000;
 
 /// Reads values.
 pub(super) struct Examiner<'a> {
@@ -91,7 +83,7 @@ impl<'a> Examiner<'a> {
     pub(super) fn new(layout: &'a Layout, targets: &[Target]) -> Self {
         let all = layout.formats.iter().map(|f| traces(*f, targets.iter().map(|t| t.subject.as_str())));
         let all: Option<Vec<_>> = all.collect();
-        let traces = all.filter(|_| !targets.is_empty()).and_then(|lists| {
+        let traces = all.filter(|_| (1..=NAMES_MAX).contains(&targets.len())).and_then(|lists| {
             let patterns: std::collections::BTreeSet<_> = lists.into_iter().flatten().collect();
             AhoCorasick::new(patterns).ok()
         });

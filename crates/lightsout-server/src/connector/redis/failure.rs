@@ -125,3 +125,41 @@ fn untrusted(text: &str) -> &'static str {
         "its certificate is not valid"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do_and_name_nobody() {
+        for (code, detail, words) in [
+            (
+                "WRONGPASS",
+                "invalid username-password pair or user is disabled.",
+                "refuses the user name or password",
+            ),
+            ("NOAUTH", "Authentication required.", "wants a password"),
+            (
+                "NOPERM",
+                "User ann has no permissions to run the 'scan' command",
+                "does not allow the command SCAN",
+            ),
+            ("NOPERM", "User ann has no permissions to run the 'cluster|nodes' command", "CLUSTER|NODES"),
+            ("NOPERM", "No permissions to access a key", "does not allow the keys"),
+            ("READONLY", "You can't write against a read only replica.", "address of the primary"),
+            ("LOADING", "Redis is loading the dataset in memory", "still loads"),
+            ("MOVED", "3999 10.0.0.1:6381", "another server of a cluster"),
+            ("CLUSTERDOWN", "The cluster is down", "not every slot"),
+            ("MISCONF", "Redis is configured to save RDB snapshots", "takes no writes"),
+            ("OOM", "command not allowed when used memory > 'maxmemory'.", "out of memory"),
+            ("ERR", "unknown command 'HELLO', with args beginning with: ", "does not know the command HELLO"),
+        ] {
+            let error = make_extension_error(code.to_owned(), Some(detail.to_owned()));
+            let text = explain(&error).to_string();
+            assert!(text.contains(words), "{code}: {text}");
+            assert!(!text.contains("ann ") && !text.contains("10.0.0.1"), "{code}: {text}");
+        }
+    }
+}

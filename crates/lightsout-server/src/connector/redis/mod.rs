@@ -136,10 +136,12 @@ impl Connector for Redis {
         if self.config.is_spring() {
             return spring::explain(&self.layout.prefix);
         }
-        let Layout { prefix, user_path, user_index, .. } = &self.layout;
+        let Layout { prefix, user_path, user_index, formats, .. } = &self.layout;
+        let formats: Vec<String> = formats.iter().map(|f| format!("{f:?}").to_lowercase()).collect();
+        let formats = formats.join(" or ");
         let via = user_index.as_ref().map_or_else(String::new, |index| format!(", among the ids in {index}"));
         Explanation {
-            matched: format!("values under {prefix}* with the subject at {user_path}{via}"),
+            matched: format!("{formats} values under {prefix}* with the subject at {user_path}{via}"),
             ended: "UNLINK of the key, if nobody has written to it since it was read".to_owned(),
             proven: "looked for again after the quiet time".to_owned(),
         }

@@ -18,7 +18,7 @@ use crate::connector::matching::Matcher;
 use crate::connector::{ConnectorError, Reply, Target, key_digest};
 
 /// Keys asked for in one SCAN step, and values read at once.
-const BATCH: usize = 1_000;
+pub(super) const BATCH: usize = 1_000;
 /// The most bytes of values read at once, but for a single one.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The most ids that a user's set may hold.
@@ -102,16 +102,12 @@ impl<'a> Pass<'a> {
     pub(super) async fn look_up(&mut self, servers: &Servers, index: &str) -> Result<(), ConnectorError> {
         let sets: Vec<Vec<u8>> =
             self.targets.iter().map(|t| index.replace("{subject}", &t.subject).into_bytes()).collect();
-        for (number, node) in servers.nodes.iter().enumerate() {
-            let here = sets.iter().enumerate().filter(|(_, set)| servers.node_of(set) == number);
-            let here: Vec<(usize, &Vec<u8>)> = here.collect();
+        for (chunk, sets) in sets.chunks(BATCH).enumerate() {
             let mut keys = HashSet::new();
-            for sets in here.chunks(BATCH) {
-                for (n, ids) in members(node, sets).await? {
-                    match ids {
-                        Ok(ids) => keys.extend(ids.into_iter().map(|id| self.key(id))),
-                        Err(why) => drop(self.failed.insert(n, why)),
-                    }
+            for (n, ids) in members(servers, sets).await?.into_iter().enumerate() {
+                match ids {
+                    Ok(ids) => keys.extend(ids.into_iter().map(|id| self.key(id))),
+                    Err(why) => drop(self.failed.insert(chunk * BATCH + n, why)),
                 }
             }
             self.read_all(servers, keys).await?;
@@ -382,44 +378,44 @@ pub(super) fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
-/// The ids in some sets; why not, where a set is too large or is none.
-async fn members(
-    node: &Node,
-    sets: &[(usize, &Vec<u8>)],
-) -> Result<Vec<(usize, Result<Vec<Vec<u8>>, String>)>, ConnectorError> {
-    let (mut sizes, mut all, mut asked, mut found) = (redis::pipe(), redis::pipe(), Vec::new(), Vec::new());
-    for (_, set) in sets {
-        sizes.cmd("SCARD").arg(*set);
-    }
-    for ((n, set), size) in sets.iter().zip(node.ask(&sizes).await?) {
-        match size.extract_error() {
-            Ok(Value::Int(0)) => {}
-            Ok(Value::Int(size)) if size > IDS_MAX => {
-                found.push((
-                    *n,
-                    Err(format!("the set of its sessions holds {size} ids; at most {IDS_MAX} are read")),
-                ));
+/// The ids in a set, or why they are not read.
+type Members = Result<Vec<Vec<u8>>, String>;
+
+/// The ids in each of some sets, in order.
+pub(super) async fn members(servers: &Servers, sets: &[Vec<u8>]) -> Result<Vec<Members>, ConnectorError> {
+    let ask = |command: &str, set: &Vec<u8>| (set.clone(), redis::cmd(command).arg(set).to_owned());
+    // TYPE and not SCARD alone: what is no set is that user's trouble only.
+    let types: Vec<_> = sets.iter().map(|set| ask("TYPE", set)).collect();
+    let types = servers.ask_each(&types).await?;
+    let is_set = |answer: &Value| matches!(answer, Value::SimpleString(kind) if kind == "set");
+    let there: Vec<&Vec<u8>> =
+        sets.iter().zip(&types).filter(|(_, t)| is_set(t)).map(|(set, _)| set).collect();
+    let sizes: Vec<_> = there.iter().map(|set| ask("SCARD", set)).collect();
+    let sizes = servers.ask_each(&sizes).await?;
+    let small = |size: &Value| matches!(size, Value::Int(size) if *size <= IDS_MAX);
+    let asked: Vec<_> = there
+        .iter()
+        .zip(&sizes)
+        .filter(|(_, size)| small(size))
+        .map(|(set, _)| ask("SMEMBERS", set))
+        .collect();
+    let (mut sizes, mut ids) = (sizes.into_iter(), servers.ask_each(&asked).await?.into_iter());
+    let found = types.into_iter().map(|kind| match kind {
+        kind if is_set(&kind) => match sizes.next() {
+            Some(Value::Int(size)) if size > IDS_MAX => {
+                Ok(Err(format!("the set of its sessions holds {size} ids; at most {IDS_MAX} are read")))
             }
-            Ok(_) => {
-                all.cmd("SMEMBERS").arg(*set);
-                asked.push(*n);
-            }
-            Err(error) if error.code() == Some("WRONGTYPE") => {
-                found.push((*n, Err("what stands at user_index is not a set".to_owned())));
-            }
-            Err(error) => return Err(explain(&error)),
-        }
-    }
-    for (n, answer) in asked.into_iter().zip(node.ask(&all).await?) {
-        match answer.extract_error() {
-            Ok(Value::Array(ids) | Value::Set(ids)) => {
-                found.push((n, Ok(ids.into_iter().filter_map(bytes).collect())));
-            }
-            Ok(_) => return Err(unexpected("no set")),
-            Err(error) => return Err(explain(&error)),
-        }
-    }
-    Ok(found)
+            _ => match ids.next() {
+                Some(Value::Array(ids) | Value::Set(ids)) => {
+                    Ok(Ok(ids.into_iter().filter_map(bytes).collect()))
+                }
+                _ => Err(unexpected("no set")),
+            },
+        },
+        Value::SimpleString(kind) if kind == "none" => Ok(Ok(Vec::new())),
+        _ => Ok(Err("what stands at its index is not a set".to_owned())),
+    });
+    found.collect()
 }
 
 fn unexpected(what: &str) -> ConnectorError {

@@ -134,6 +134,24 @@ impl Servers {
         self.topology.as_ref().map_or(0, |topology| topology.node_of(key))
     }
 
+    /// Asks each question of the server that holds its key, and gives the answers in order. What one
+    /// of them refuses fails all.
+    pub(super) async fn ask_each(&self, questions: &[(Vec<u8>, Cmd)]) -> Result<Vec<Value>, ConnectorError> {
+        let mut answers = vec![Value::Nil; questions.len()];
+        for (number, node) in self.nodes.iter().enumerate() {
+            let here = questions.iter().enumerate().filter(|(_, (key, _))| self.node_of(key) == number);
+            let (places, here): (Vec<usize>, Vec<Cmd>) = here.map(|(n, (_, cmd))| (n, cmd.clone())).unzip();
+            let mut pipe = redis::pipe();
+            for question in here {
+                pipe.add_command(question);
+            }
+            for (place, answer) in places.into_iter().zip(node.ask(&pipe).await?) {
+                answers[place] = answer.extract_error().map_err(|e| explain(&e))?;
+            }
+        }
+        Ok(answers)
+    }
+
     /// Fails if the cluster is not what it was when the pass began: keys may have moved past it.
     pub(super) async fn check_unmoved(&self) -> Result<(), ConnectorError> {
         let Some(before) = &self.topology else { return Ok(()) };

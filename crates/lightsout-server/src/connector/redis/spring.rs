@@ -4,20 +4,19 @@
 //! a set for each principal holds the ids, as plain text or as Java serialises a string. The index
 //! alone says whose a session is: its attributes are Java objects, and are not read.
 
+use std::collections::HashMap;
+
 use redis::Value;
 
-use super::failure::explain as explain_failure;
+use super::pass::{BATCH, members};
 use super::servers::Servers;
 use crate::connector::matching::Matcher;
-use crate::connector::{Answer, ConnectorError, Explanation, Target};
+use crate::connector::{Answer, ConnectorError, Explanation, Reply, Target};
 
 const INDEX: &str =
     "index:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME:";
 /// What Java writes before a short string: magic, version, TC_STRING.
 const JAVA_STRING: &[u8] = b"\xac\xed\x00\x05t";
-/// The most ids that a principal's set may hold.
-const IDS_MAX: usize = 100_000;
-
 pub(super) fn explain(namespace: &str) -> Explanation {
     Explanation {
         matched: format!("the sessions in the set {namespace}{INDEX}{{subject}}"),
@@ -25,6 +24,15 @@ pub(super) fn explain(namespace: &str) -> Explanation {
             .to_owned(),
         proven: "the set and the hashes are looked for again after the quiet time".to_owned(),
     }
+}
+
+/// A session that an index names.
+struct Named {
+    target: usize,
+    /// As the set holds it.
+    member: Vec<u8>,
+    id: Vec<u8>,
+    hash: Vec<u8>,
 }
 
 /// Finds or ends the sessions of each target's principal.
@@ -35,70 +43,80 @@ pub(super) async fn pass(
     ending: bool,
 ) -> Result<Answer, ConnectorError> {
     let mut matcher = if ending { Matcher::ending(targets) } else { Matcher::finding(targets) };
-    let store = Store { servers, namespace };
-    for (n, target) in targets.iter().enumerate() {
-        let set = format!("{namespace}{INDEX}{}", target.subject).into_bytes();
-        for member in store.members(&set).await? {
-            let Some(id) = id_of(&member) else { continue };
-            let hash = store.key("sessions:", id);
-            if let Some(began_at) = store.began_at(&hash).await?
-                && matcher.take_for(n, &hash, began_at)
-                && ending
-            {
-                store.end(id, &hash, &set, &member).await?;
+    let mut failed = HashMap::new();
+    let sets: Vec<Vec<u8>> =
+        targets.iter().map(|target| format!("{namespace}{INDEX}{}", target.subject).into_bytes()).collect();
+    for (chunk, some) in sets.chunks(BATCH).enumerate() {
+        let mut named = Vec::new();
+        for (n, members) in members(servers, some).await?.into_iter().enumerate() {
+            let target = chunk * BATCH + n;
+            match members {
+                Ok(members) => named.extend(members.into_iter().filter_map(|m| name(namespace, target, m))),
+                Err(why) => drop(failed.insert(target, why)),
+            }
+        }
+        for named in named.chunks(BATCH) {
+            let began = begins(servers, named).await?;
+            let there = named.iter().zip(began).filter_map(|(named, began)| Some((named, began?)));
+            let over = there.filter(|(named, began)| matcher.take_for(named.target, &named.hash, *began));
+            let over: Vec<&Named> = over.map(|(named, _)| named).collect();
+            if ending {
+                end(servers, namespace, &sets, &over).await?;
             }
         }
     }
     servers.check_unmoved().await?;
-    let replies = matcher.into_replies();
-    Ok(Answer { replies, notes: Vec::new() })
+    let replies = matcher.into_replies().into_iter().enumerate();
+    let replies = replies.map(|(n, reply)| failed.remove(&n).map_or(reply, Reply::Failed)).collect();
+    let looked = "the servers answer; Spring's index can only be looked up for a user";
+    let notes = if targets.is_empty() { vec![looked.to_owned()] } else { Vec::new() };
+    Ok(Answer { replies, notes })
 }
 
-struct Store<'a> {
-    servers: &'a Servers,
-    namespace: &'a str,
+fn name(namespace: &str, target: usize, member: Vec<u8>) -> Option<Named> {
+    let id = id_of(&member)?.to_vec();
+    let hash = [namespace.as_bytes(), b"sessions:", &id].concat();
+    Some(Named { target, member, id, hash })
 }
 
-impl Store<'_> {
-    fn key(&self, kind: &str, id: &[u8]) -> Vec<u8> {
-        [self.namespace.as_bytes(), kind.as_bytes(), id].concat()
-    }
+/// When each session began, if its hash is there. One that was written to after its end holds no
+/// creation time.
+async fn begins(servers: &Servers, named: &[Named]) -> Result<Vec<Begin>, ConnectorError> {
+    let ask = |command: &str, named: &Named, more: &[&str]| {
+        (named.hash.clone(), redis::cmd(command).arg(&named.hash).arg(more).to_owned())
+    };
+    let times: Vec<_> = named.iter().map(|named| ask("HGET", named, &["creationTime"])).collect();
+    let exist: Vec<_> = named.iter().map(|named| ask("EXISTS", named, &[])).collect();
+    let (times, exist) = (servers.ask_each(&times).await?, servers.ask_each(&exist).await?);
+    let begin = |(time, exists)| match time {
+        _ if exists != Value::Int(1) => None,
+        Value::BulkString(bytes) => Some(time_of(&bytes)),
+        _ => Some(None),
+    };
+    Ok(times.into_iter().zip(exist).map(begin).collect())
+}
 
-    async fn ask(&self, command: &str, key: &[u8], more: &[&[u8]]) -> Result<Value, ConnectorError> {
-        let node = &self.servers.nodes[self.servers.node_of(key)];
-        node.ask_one(redis::cmd(command).arg(key).arg(more)).await.map_err(|e| explain_failure(&e))
-    }
+/// None: the session is gone; an inner none: it does not say when it began.
+type Begin = Option<Option<i64>>;
 
-    async fn members(&self, set: &[u8]) -> Result<Vec<Vec<u8>>, ConnectorError> {
-        if let Value::Int(size) = self.ask("SCARD", set, &[]).await?
-            && usize::try_from(size).unwrap_or(usize::MAX) > IDS_MAX
-        {
-            let why = format!("a principal's set holds {size} ids; at most {IDS_MAX} are read");
-            return Err(ConnectorError::Unexpected(why));
-        }
-        match self.ask("SMEMBERS", set, &[]).await? {
-            Value::Array(ids) | Value::Set(ids) => {
-                Ok(ids.into_iter().filter_map(super::pass::bytes).collect())
-            }
-            _ => Err(ConnectorError::Unexpected("the index is not a set".to_owned())),
-        }
-    }
-
-    /// When a session began, if its hash is there.
-    async fn began_at(&self, hash: &[u8]) -> Result<Option<Option<i64>>, ConnectorError> {
-        match self.ask("HGET", hash, &[b"creationTime"]).await? {
-            Value::BulkString(bytes) => Ok(Some(time_of(&bytes))),
-            // A hash that was written to after its end holds no creation time.
-            _ => Ok((self.ask("EXISTS", hash, &[]).await? == Value::Int(1)).then_some(None)),
-        }
-    }
-
-    async fn end(&self, id: &[u8], hash: &[u8], set: &[u8], member: &[u8]) -> Result<(), ConnectorError> {
-        self.ask("UNLINK", hash, &[]).await?;
-        self.ask("UNLINK", &self.key("sessions:expires:", id), &[]).await?;
-        // Last: what breaks off before is found again by the index.
-        self.ask("SREM", set, &[member]).await.map(drop)
-    }
+/// Unlinks hashes and markers, and takes the ids from their sets last: what breaks off before is
+/// found again by the index.
+async fn end(
+    servers: &Servers,
+    namespace: &str,
+    sets: &[Vec<u8>],
+    over: &[&Named],
+) -> Result<(), ConnectorError> {
+    let unlink = |key: Vec<u8>| (key.clone(), redis::cmd("UNLINK").arg(key).to_owned());
+    let hashes: Vec<_> = over.iter().map(|named| unlink(named.hash.clone())).collect();
+    servers.ask_each(&hashes).await?;
+    let marker = |named: &&Named| unlink([namespace.as_bytes(), b"sessions:expires:", &named.id].concat());
+    servers.ask_each(&over.iter().map(marker).collect::<Vec<_>>()).await?;
+    let leave = |named: &&Named| {
+        let set = &sets[named.target];
+        (set.clone(), redis::cmd("SREM").arg(set).arg(&named.member).to_owned())
+    };
+    servers.ask_each(&over.iter().map(leave).collect::<Vec<_>>()).await.map(drop)
 }
 
 /// An id as plain text, in the quotes of JSON, or as Java serialises it.

@@ -93,6 +93,31 @@ async fn a_user_with_only_the_documented_rules_suffices_and_refusals_are_named()
     let allowed = json!({"url": server.url(), "username": "lightsout", "password": PASSWORD, "preset": "connect_redis"});
     assert_eq!(end_ann(&connector(allowed)).await, 1);
 
+    let indexed = ["+hello", "+type", "+scard", "+smembers", "~users:*"];
+    user("indexed", &[&RULES[2..], &indexed].concat()).await;
+    sign_in(&server.url(), "sess:2", "ann").await;
+    let () = server.connection().await.sadd("users:ann", "2").await.expect("indexed");
+    let by_index =
+        json!({"url": as_user("indexed"), "preset": "connect_redis", "user_index": "users:{subject}"});
+    assert_eq!(end_ann(&connector(by_index)).await, 1);
+    let springs = [
+        "+hello",
+        "+type",
+        "+scard",
+        "+smembers",
+        "+hget",
+        "+exists",
+        "+unlink",
+        "+srem",
+        "~spring:session:*",
+    ];
+    user("spring", &springs).await;
+    let index = "spring:session:index:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME:ann";
+    let () = server.connection().await.sadd(index, "id-1").await.expect("indexed");
+    let hash = "spring:session:sessions:id-1";
+    let () = server.connection().await.hset(hash, "creationTime", 1).await.expect("stored");
+    assert_eq!(end_ann(&connector(json!({"url": as_user("spring"), "preset": "spring_session"}))).await, 1);
+
     let () = redis::cmd("CONFIG")
         .arg(&["SET", "requirepass", "other"])
         .query_async(&mut server.connection().await)

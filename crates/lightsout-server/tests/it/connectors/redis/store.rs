@@ -32,7 +32,10 @@ async fn what_is_no_session_is_named_and_left_alone_and_the_rest_goes_on() {
         assert!(store.lives(key).await, "{key}");
     }
     let notes = answer.notes.join("\n");
-    assert!(notes.contains("2 values are not json") && notes.contains("1 values are larger"), "{notes}");
+    assert!(
+        notes.contains("2 values that cannot be read as json") && notes.contains("1 value larger"),
+        "{notes}"
+    );
     assert!(notes.contains(&store.key("huge-val...")) && !notes.contains("huge-value"), "{notes}");
 
     let looked = store.connector.find(&[]).await.expect("a look").notes.join("\n");
@@ -59,7 +62,10 @@ async fn store_of_another_format_fails_the_pass() {
     let store = RedisStore::new(preset("django_cache"), connect_redis).await;
     store.sign_in("ann", "abcdefghijkl", None).await;
     let error = store.connector.find(&[target("ann", 1)]).await.expect_err("nothing can be read").to_string();
-    assert!(error.contains("1 values are not pickle") && !error.contains("abcdefghi"), "{error}");
+    assert!(
+        error.contains("1 value that cannot be read as pickle") && !error.contains("abcdefghi"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
