@@ -9,7 +9,7 @@ use super::matching::Matcher;
 use super::{Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Target};
 
 /// A stored session: whose it is, and when it began if the system knows.
-pub type Stored = (String, Option<i64>);
+type Stored = (String, Option<i64>);
 
 /// An in-memory system. Clones share their sessions.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ impl Memory {
     }
 
     /// Every session by its key.
-    pub fn sessions(&self) -> BTreeMap<String, Stored> {
+    pub fn sessions(&self) -> BTreeMap<String, (String, Option<i64>)> {
         self.with(|state| state.sessions.clone())
     }
 

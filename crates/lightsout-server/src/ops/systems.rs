@@ -74,12 +74,12 @@ pub async fn check(app: &App, names: &[String], whom: &Whom) -> Result<Vec<Syste
         if !names.is_empty() && !names.contains(name) {
             continue;
         }
-        let target = match (&user, whom) {
-            (Some(user), _) => Some(target_of(app, name, system, user).await?),
-            (None, Whom::Subject(subject)) => Some(Some(Target::every_session("", subject.clone()))),
-            (None, _) => None,
+        let asked = match (&user, whom) {
+            (Some(user), _) => target_of(app, name, system, user).await?,
+            (None, Whom::Subject(subject)) => Asked::For(Target::every_session("", subject.clone())),
+            (None, _) => Asked::Nothing,
         };
-        checks.push(check_system(name, system, target).await);
+        checks.push(check_system(name, system, asked).await);
     }
     Ok(checks)
 }
@@ -93,19 +93,31 @@ async fn find_user(app: &App, name: &str) -> Result<UserRow, Error> {
     found.ok_or_else(|| Error::not_found("user", name))
 }
 
-/// The person as the system knows them; none if it has no name for them.
-async fn target_of(app: &App, name: &str, system: &System, user: &UserRow) -> Result<Option<Target>, Error> {
-    let facts = app.db.list_targets_now(std::slice::from_ref(&user.user_id), name).await?;
-    let subject = facts.first().and_then(|facts| system.subject.of(facts));
-    Ok(subject.map(|subject| Target::every_session(&user.user_id, subject)))
+/// What one system is asked.
+enum Asked {
+    /// Only whether it answers.
+    Nothing,
+    /// For this person.
+    For(Target),
+    /// For a person for whom it has no name.
+    ForNobody,
 }
 
-/// `target`: none if nobody is asked for; `Some(None)` if the system has no name for the person.
-async fn check_system(name: &str, system: &System, target: Option<Option<Target>>) -> SystemCheck {
+/// The person as the system knows them.
+async fn target_of(app: &App, name: &str, system: &System, user: &UserRow) -> Result<Asked, Error> {
+    let facts = app.db.list_targets_now(std::slice::from_ref(&user.user_id), name).await?;
+    let subject = facts.first().and_then(|facts| system.subject.of(facts));
+    Ok(match subject {
+        Some(subject) => Asked::For(Target::every_session(&user.user_id, subject)),
+        None => Asked::ForNobody,
+    })
+}
+
+async fn check_system(name: &str, system: &System, asked: Asked) -> SystemCheck {
     let mut check = SystemCheck {
         system: name.to_owned(),
         subject: system.subject,
-        quiet_time_s: system.connector.capabilities().counts.then(|| system.quiet_time.as_secs()),
+        quiet_time_s: system.connector.capabilities().counts.then_some(system.quiet_time.as_secs()),
         new_sign_ins: system.new_sign_ins,
         explanation: system.connector.explain(),
         answered_ms: None,
@@ -122,11 +134,14 @@ async fn check_system(name: &str, system: &System, target: Option<Option<Target>
         }
     }
     check.answered_ms = Some(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
-    let Some(target) = target else { return check };
-    let Some(target) = target else {
-        let reason = Some("no_subject: the directory has no such name for this person".to_owned());
-        check.person = Some(PersonCheck { subject: None, sessions: None, dated: 0, reason });
-        return check;
+    let target = match asked {
+        Asked::Nothing => return check,
+        Asked::For(target) => target,
+        Asked::ForNobody => {
+            let reason = Some("no_subject: the directory has no such name for this person".to_owned());
+            check.person = Some(PersonCheck { subject: None, sessions: None, dated: 0, reason });
+            return check;
+        }
     };
     match find(system, std::slice::from_ref(&target)).await {
         Ok(mut answer) => {

@@ -357,7 +357,7 @@ impl Key {
     fn new(caller: &Caller, key: &str, request: &CreateTermination) -> Self {
         let request = serde_json::to_string(request).expect("a request is plain data");
         Self {
-            key_hash: sha256(&format!("{} {} {key}", caller.asked_by().user_id, caller.person.user_id)),
+            key_hash: sha256(format!("{} {} {key}", caller.asked_by().user_id, caller.person.user_id)),
             request_hash: sha256(&request),
         }
     }

@@ -135,7 +135,7 @@ async fn give(
     let token = app.random.secret();
     let mut tx = app.db.begin().await?;
     if let Some(assertion) = assertion {
-        tx.insert_assertion(&sha256(&format!("{} {}", row.client_id, assertion.jti)), assertion.expires_at)
+        tx.insert_assertion(&sha256(format!("{} {}", row.client_id, assertion.jti)), assertion.expires_at)
             .await?;
     }
     tx.insert_token(&TokenRow {
