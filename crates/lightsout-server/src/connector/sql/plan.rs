@@ -2,7 +2,7 @@
 
 use super::config::{SqlConfig, Unit};
 use super::database::Kind;
-use super::presets::{Form, Texts};
+use super::presets::{Form, Preset, Texts};
 use super::statement::{Purpose, Statement};
 use super::value::Times;
 use super::{Explanation, Format, Path};
@@ -36,7 +36,8 @@ pub(super) struct Scan {
     pub(super) format: Format,
     pub(super) user_path: Path,
     pub(super) began_at_path: Option<Path>,
-    /// Whether the path is the preset's own, and so right although nobody is signed in.
+    /// Whether the path is the package's own, and so right although nobody is signed in. axum-login's,
+    /// in tower-sessions, is only likely.
     pub(super) path_is_known: bool,
 }
 
@@ -96,14 +97,14 @@ fn look(config: &SqlConfig, kind: Kind, texts: Option<&Texts>) -> Result<Look, S
             Ok(Look::Find(Statement::read(Purpose::Find, &sql, kind)?))
         }
         Form::Scan(sql) => {
-            let known = texts.and_then(|t| t.user_path.clone());
-            let user_path = config.user_path.clone().or_else(|| known.clone());
+            let path_is_known = config.user_path.is_none() && config.preset == Some(Preset::Django);
+            let user_path = config.user_path.clone().or_else(|| texts.and_then(|t| t.user_path.clone()));
             let user_path =
                 user_path.ok_or("user_path: where the user stands in the session, such as passport.user")?;
             Ok(Look::Scan(Scan {
                 statement: Statement::read(Purpose::Scan, &sql, kind)?,
                 format: config.format.or(texts.map(|t| t.format)).unwrap_or_default(),
-                path_is_known: known.as_ref() == Some(&user_path),
+                path_is_known,
                 user_path,
                 began_at_path: config.began_at_path.clone(),
             }))

@@ -81,6 +81,16 @@ async fn sessions_that_tower_sessions_wrote_are_read() {
 }
 
 #[tokio::test]
+async fn tower_sessions_without_axum_login_are_unknown_not_absent() {
+    let store = SqlStore::new(Base::Sqlite, Layout::TowerSessions).await;
+    let s = &store.tables.sessions;
+    // A list of nil, {"a": 1} and nil.
+    store.database.run(&format!("INSERT INTO {s} VALUES ('x', x'93c081a16101c0', '2033-05-18')")).await;
+    let replies = store.connector.end(&[target("ann", 1)]).await.expect("a doubt").replies;
+    assert!(matches!(&replies[0], Reply::Unknown(why) if why.contains("user_path")), "{replies:?}");
+}
+
+#[tokio::test]
 async fn names_that_a_collation_calls_equal_are_not() {
     let store = SqlStore::new(Base::MySql, Layout::Django).await;
     store.sign_in("Ann", "of Ann", None).await;
