@@ -19,7 +19,7 @@ const STATEMENT_TIMEOUT_S: u32 = 30;
 
 /// A session that the store knows.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Sid {
+pub(crate) struct Shown {
     /// The name that was asked for.
     pub(crate) subject: String,
     pub(crate) sid: String,
@@ -52,7 +52,7 @@ impl Sids {
         subjects: &[String],
         client_id: &str,
         now_ms: i64,
-    ) -> Result<Vec<Sid>, ConnectorError> {
+    ) -> Result<Vec<Shown>, ConnectorError> {
         let (database, query) = self.ready.get_or_try_init(|| self.connect()).await?;
         let list: Vec<Value> = subjects.iter().cloned().map(Value::Text).collect();
         let [subject, sid, sub, began_at] =
@@ -71,7 +71,7 @@ impl Sids {
                 // A time that could be read in two ways is unknown.
                 let times = Times { unit_ms: 1, are_utc: false };
                 let began_at = began_at.and_then(|n| row.get(n)).and_then(|value| value.began_at(times));
-                found.push(Sid { subject, sid, sub: text(sub), began_at });
+                found.push(Shown { subject, sid, sub: text(sub), began_at });
             }
         }
         Ok(found)
