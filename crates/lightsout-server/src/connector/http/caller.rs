@@ -34,6 +34,8 @@ pub(super) enum Problem {
     System(Why),
     /// Perhaps the system as a whole: so if everybody else fails alike.
     Denied(Why),
+    /// The same, where nothing whole was answered; after some of these nothing else is tried.
+    Broken(Why),
     /// This person.
     Person(String),
     /// This name cannot be asked for at all.
@@ -58,7 +60,7 @@ impl From<Why> for ConnectorError {
 
 impl From<ConnectorError> for Problem {
     fn from(error: ConnectorError) -> Self {
-        Self::System(match error {
+        Self::Broken(match error {
             ConnectorError::Unreachable(text) => Why::Unreachable(text),
             ConnectorError::Unexpected(text) => Why::Unexpected(text),
         })
@@ -70,6 +72,7 @@ impl Problem {
         match self {
             Self::System(Why::Unreachable(text) | Why::Unexpected(text))
             | Self::Denied(Why::Unreachable(text) | Why::Unexpected(text))
+            | Self::Broken(Why::Unreachable(text) | Why::Unexpected(text))
             | Self::Person(text)
             | Self::Unfit(text) => text,
         }
@@ -215,7 +218,8 @@ impl Caller {
                 self.permissions
             )));
         }
-        Problem::Person(format!("it answered {status}{said}"))
+        let why = format!("it answered {status}{said}");
+        if status >= 500 { Problem::Denied(Why::Unreachable(why)) } else { Problem::Person(why) }
     }
 
     fn judge(&self, response: Response) -> Result<Answer, Problem> {

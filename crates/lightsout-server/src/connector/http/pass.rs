@@ -1,6 +1,7 @@
 //! A pass over the people of a job: who they are, what lives, what is ended, what is replied.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const KNOWN_FOR: Duration = Duration::from_mins(10);
 const KNOWN_MAX: usize = 100_000;
 /// The most calls that one bulk call becomes where some of its people make it fail.
 const SPLITS_MAX: usize = 64;
+/// The most calls that break off in a pass in which others are answered: somebody's always do.
+const BROKEN_MAX: usize = 20;
 
 type Of<T> = Result<T, Problem>;
 
@@ -42,6 +45,9 @@ struct Pass<'a> {
     http: &'a Http,
     targets: &'a [Target],
     now: i64,
+    /// Calls that nothing whole was answered to, and whether any other was answered.
+    broken: AtomicUsize,
+    answered: AtomicBool,
     /// Why nothing more is tried.
     down: OnceLock<Problem>,
 }
@@ -98,7 +104,7 @@ pub(super) async fn find(http: &Http, targets: &[Target]) -> Result<Answer, Conn
 /// Checks what can be checked without naming anybody.
 pub(super) async fn check(http: &Http) -> Result<Answer, ConnectorError> {
     let why = |problem: Problem| match problem {
-        Problem::System(why) | Problem::Denied(why) => ConnectorError::from(why),
+        Problem::System(why) | Problem::Denied(why) | Problem::Broken(why) => ConnectorError::from(why),
         other => ConnectorError::Unexpected(other.text().to_owned()),
     };
     let note = if let Some(paced) = &http.check {
@@ -118,7 +124,9 @@ pub(super) async fn check(http: &Http) -> Result<Answer, ConnectorError> {
 
 impl<'a> Pass<'a> {
     fn new(http: &'a Http, targets: &'a [Target]) -> Self {
-        Self { http, targets, now: http.caller.clock.now_ms(), down: OnceLock::new() }
+        let now = http.caller.clock.now_ms();
+        let (broken, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { http, targets, now, broken, answered, down: OnceLock::new() }
     }
 
     fn scope(&self, n: usize) -> Scope<'_> {
@@ -132,7 +140,22 @@ impl<'a> Pass<'a> {
             return Err(problem.clone());
         }
         let result = call.await;
-        if let Err(problem @ Problem::System(_)) = &result {
+        let is_down = match &result {
+            Err(Problem::System(_)) => true,
+            Err(Problem::Broken(_)) => {
+                let broken = self.broken.fetch_add(1, Ordering::Relaxed) + 1;
+                let most =
+                    if self.answered.load(Ordering::Relaxed) { BROKEN_MAX } else { self.http.parallel };
+                broken >= most
+            }
+            _ => {
+                self.answered.store(true, Ordering::Relaxed);
+                false
+            }
+        };
+        if let Err(problem) = &result
+            && is_down
+        {
             let _ = self.down.set(problem.clone());
         }
         result
@@ -414,15 +437,15 @@ impl<'a> Pass<'a> {
 fn replies(results: Vec<Option<Of<Reply>>>) -> Result<Answer, ConnectorError> {
     let results: Vec<Of<Reply>> = results.into_iter().map(|r| r.expect("each was looked at")).collect();
     let several = results.len() > 1;
-    if let Some(Err(Problem::System(why) | Problem::Denied(why))) = results.first() {
-        let alike = |result: &Of<Reply>| match result {
-            Err(Problem::System(other)) => other == why,
-            Err(Problem::Denied(other)) => several && other == why,
-            _ => false,
-        };
-        if results.iter().all(alike) {
-            return Err(why.clone().into());
-        }
+    let shared = |result: &Of<Reply>| match result {
+        Err(Problem::System(why) | Problem::Broken(why)) => Some(why.clone()),
+        Err(Problem::Denied(why)) if several => Some(why.clone()),
+        _ => None,
+    };
+    if let Some(why) = results.first().and_then(shared)
+        && results.iter().all(|result| shared(result).as_ref() == Some(&why))
+    {
+        return Err(why.into());
     }
     let reply = |result: Of<Reply>| match result {
         Ok(reply) => reply,

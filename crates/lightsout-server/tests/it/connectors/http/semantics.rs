@@ -207,6 +207,55 @@ async fn one_persons_failure_is_not_anothers() {
 }
 
 #[tokio::test]
+async fn a_person_whose_calls_always_break_off_holds_up_nobody() {
+    let (_folder, file) = recipe(&by_person(FULL));
+    let vendor = Vendor::start(Accounts::default(), |accounts: &mut Accounts, request: &Request| {
+        if request.query.contains("user0") && request.path == "/users" {
+            return Answer::text(200, "x".repeat(5_000_000));
+        }
+        play_by_person(accounts, request)
+    })
+    .await;
+    let connector = vendor.connector(json!({"recipe": file, "secrets": {"token": TOKEN}, "parallel": 2}));
+    let targets: Vec<_> = (0..30).map(|n| target(&format!("user{n}"), 1)).collect();
+    let replies = connector.end(&targets).await.expect("answered").replies;
+    assert!(matches!(&replies[0], Reply::Failed(why) if why.contains("an answer over")), "{:?}", replies[0]);
+    assert_eq!(counts(&replies[1..]), vec![0; 29]);
+}
+
+#[tokio::test]
+async fn a_bulk_answer_that_lists_failures_fails_those_alone() {
+    let text = r#"
+about = "x"
+source = "x"
+permissions = "x"
+[end]
+request = "POST /sessions/end"
+json = { users = "{ids}" }
+batch = 2
+failures = { list = "/failed", id = "/user" }
+"#;
+    let (_folder, file) = recipe(text);
+    let vendor = Vendor::start((), |(), request: &Request| {
+        let body: serde_json::Value = serde_json::from_str(&request.body).expect("JSON");
+        if body["users"] == json!(["eve"]) {
+            return answer(500, json!({}));
+        }
+        answer(200, json!({"failed": [{"user": "bob"}]}))
+    })
+    .await;
+    let connector = vendor.connector(json!({"recipe": file}));
+    let targets = ["ann", "bob", "cyd", "dan", "eve"].map(|name| target(name, 1));
+    let replies = connector.end(&targets).await.expect("answered").replies;
+    let failed: Vec<usize> = (0..5).filter(|n| matches!(&replies[*n], Reply::Failed(_))).collect();
+    assert_eq!(failed, [1, 4], "{replies:?}");
+    assert_eq!(replies[0], Reply::Delivered);
+    let mut sent: Vec<String> = vendor.take().into_iter().map(|request| request.body).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, [r#"{"users":["ann","bob"]}"#, r#"{"users":["cyd","dan"]}"#, r#"{"users":["eve"]}"#]);
+}
+
+#[tokio::test]
 async fn what_everybody_fails_for_fails_the_pass_and_shows_no_secret() {
     let (_folder, file) = recipe(FULL);
     let vendor = Vendor::start(Accounts::default(), play).await;
