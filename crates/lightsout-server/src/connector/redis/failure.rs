@@ -1,7 +1,7 @@
 //! What Redis says when it refuses or fails, in words that say what to do. No address, password or
 //! user's name is in them.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError};
 
 use crate::connector::ConnectorError;
 
@@ -40,7 +40,7 @@ pub(super) fn explain(error: &RedisError) -> ConnectorError {
     match error.kind() {
         ErrorKind::AuthenticationFailed => unexpected("Redis refuses the user name or password"),
         ErrorKind::Io | ErrorKind::Parse => explain_io(error, &text),
-        ErrorKind::Server(ServerErrorKind::ResponseError) if text.contains("unknown command") => {
+        _ if text.contains("unknown command") => {
             unexpected(&format!("Redis does not know the command{}", quoted(&text)))
         }
         _ => unexpected(&format!("Redis: {}", error.category())),
