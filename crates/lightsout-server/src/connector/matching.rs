@@ -47,8 +47,12 @@ impl<'t> Matcher<'t> {
         true
     }
 
-    /// The sessions taken in, for each target in order.
+    /// The sessions taken in, for each target in order; sorted, for a store shows them in any order.
     pub(crate) fn into_replies(self) -> Vec<Reply> {
-        self.found.into_iter().map(Reply::Sessions).collect()
+        let sorted = |mut sessions: Vec<Session>| {
+            sessions.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            Reply::Sessions(sessions)
+        };
+        self.found.into_iter().map(sorted).collect()
     }
 }
