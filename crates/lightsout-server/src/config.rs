@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::http::LimitsConfig;
 use crate::secret::Secret;
 use crate::store::Db;
+use crate::unknown_key::explain;
 
 pub use self::systems::SystemConfig;
 
@@ -265,22 +266,6 @@ impl Config {
             finish_within: Duration::from_secs(self.server.shutdown_timeout_s) / 2,
             ..Settings::default()
         }
-    }
-}
-
-/// Adds the nearest known key to serde's words for an unknown one.
-fn explain(message: &str) -> String {
-    // What follows names the table, not a key.
-    let list = message.split(" for key ").next().unwrap_or(message);
-    let quoted: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
-    let Some((unknown, known)) = quoted.split_first().filter(|_| message.contains("unknown field")) else {
-        return message.to_owned();
-    };
-    match known.iter().min_by_key(|key| strsim::damerau_levenshtein(unknown, key)) {
-        Some(nearest) => {
-            format!("unknown key {unknown}; did you mean {nearest}? (known: {})", known.join(", "))
-        }
-        None => message.to_owned(),
     }
 }
 

@@ -13,4 +13,5 @@ pub mod random;
 pub mod secret;
 pub mod server;
 pub mod store;
+mod unknown_key;
 pub mod worker;

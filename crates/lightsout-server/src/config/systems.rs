@@ -94,31 +94,11 @@ impl Kind {
     /// Reads a kind's own keys, and says what of them cannot work, without connecting.
     fn read(kind: &str, own: Map<String, Value>) -> Result<Self, String> {
         Ok(match kind {
-            "redis" => {
-                let config: RedisConfig = keys(own)?;
-                Redis::check(&config)?;
-                Self::Redis(Box::new(config))
-            }
-            "sql" => {
-                let config: SqlConfig = keys(own)?;
-                Sql::check(&config)?;
-                Self::Sql(Box::new(config))
-            }
-            "oidc_backchannel" => {
-                let config: OidcBackchannelConfig = keys(own)?;
-                OidcBackchannel::check(&config)?;
-                Self::OidcBackchannel(Box::new(config))
-            }
-            "http" => {
-                let config: HttpConfig = keys(own)?;
-                Http::check(&config)?;
-                Self::Http(Box::new(config))
-            }
-            "box" => {
-                let config: BoxConfig = keys(own)?;
-                BoxApi::check(&config)?;
-                Self::Box(Box::new(config))
-            }
+            "redis" => Self::Redis(checked(own, Redis::check)?),
+            "sql" => Self::Sql(checked(own, Sql::check)?),
+            "oidc_backchannel" => Self::OidcBackchannel(checked(own, OidcBackchannel::check)?),
+            "http" => Self::Http(checked(own, Http::check)?),
+            "box" => Self::Box(checked(own, BoxApi::check)?),
             "stateless" => Self::Stateless(keys(own)?),
             other => {
                 return Err(format!("unknown kind {other:?}; known are {}", KINDS.join(", ")));
@@ -150,6 +130,15 @@ impl Kind {
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }
+}
+
+fn checked<T: DeserializeOwned>(
+    own: Map<String, Value>,
+    check: impl Fn(&T) -> Result<(), String>,
+) -> Result<Box<T>, String> {
+    let config = keys(own)?;
+    check(&config)?;
+    Ok(Box::new(config))
 }
 
 fn keys<T: DeserializeOwned>(own: Map<String, Value>) -> Result<T, String> {

@@ -1,4 +1,4 @@
-//! A vendor's API as data: a TOML text, strictly read. `docs/systems.md` is its reference.
+//! A vendor's API as data: a TOML text, strictly read. `docs/systems/http.md` is its reference.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::template::{Slot, Template, templates_in};
+use crate::unknown_key::explain;
 
 /// The most ids in one bulk call.
 const BATCH_MAX: usize = 1_000;
@@ -324,7 +325,7 @@ impl Recipe {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let recipe: Self = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-            format!("line {line}: {}", explain(e.message()))
+            format!("line {line}: {}", explain(e.message().lines().next().unwrap_or_default()))
         })?;
         recipe.check_meaning()?;
         recipe.check_calls()?;
@@ -459,21 +460,6 @@ impl Call {
             slots.extend(template.slots().cloned());
         }
         Ok(slots)
-    }
-}
-
-/// Adds the nearest known key to what is said of an unknown one.
-fn explain(message: &str) -> String {
-    let message = message.lines().next().unwrap_or_default();
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let Some((unknown, known)) = quoted.split_first().filter(|_| message.starts_with("unknown field")) else {
-        return message.to_owned();
-    };
-    match known.iter().min_by_key(|key| strsim::damerau_levenshtein(unknown, key)) {
-        Some(nearest) => {
-            format!("unknown key {unknown}; did you mean {nearest}? (known: {})", known.join(", "))
-        }
-        None => message.to_owned(),
     }
 }
 

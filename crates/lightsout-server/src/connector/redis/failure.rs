@@ -79,7 +79,7 @@ fn refused(text: &str) -> ConnectorError {
         "what was asked for".to_owned()
     };
     ConnectorError::Unexpected(format!(
-        "the user's ACL does not allow {what} (NOPERM); see docs/systems.md for the rules needed"
+        "the user's ACL does not allow {what} (NOPERM); see docs/systems/redis.md for the rules needed"
     ))
 }
 
