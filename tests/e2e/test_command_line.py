@@ -221,7 +221,7 @@ def test_demo_takes_nothing_from_the_environment(tmp_path: Path) -> None:
     assert done.returncode == 0 and not other.exists(), done.stderr
 
 
-@pytest.mark.parametrize("wrong", ['url = "rediss://h"\nuser_path = "u"', 'url = "http://h"\nuser_path = "u"',
+@pytest.mark.parametrize("wrong", ['url = "http://h"\nuser_path = "u"',
                                    'url = "redis://h"\nuser_path = ""'])
 def test_system_that_cannot_work_is_refused_at_the_check(wrong: str, make_service) -> None:
     service = make_service(more=f'\n[[systems]]\nname = "shop"\nkind = "redis"\n{wrong}\n')

@@ -84,6 +84,9 @@ impl<'de> Deserialize<'de> for SystemConfig {
             let why = "a system's name has lower-case letters, digits, - and _, and is not registry";
             return Err(D::Error::custom(why));
         }
+        if common.timeout_s == 0 {
+            return Err(D::Error::custom(format!("system {}: timeout_s is at least 1", common.name)));
+        }
         let kind = Kind::read(&common.kind, own)
             .map_err(|why| D::Error::custom(format!("system {}: {why}", common.name)))?;
         Ok(Self { name: common.name.clone(), common, kind })
@@ -142,7 +145,15 @@ fn checked<T: DeserializeOwned>(
 }
 
 fn keys<T: DeserializeOwned>(own: Map<String, Value>) -> Result<T, String> {
-    serde_json::from_value(Value::Object(own)).map_err(|e| e.to_string())
+    serde_json::from_value(Value::Object(own)).map_err(|e| without_value(&e.to_string()))
+}
+
+/// Takes the text that stood in the file out of serde's words: it may be a secret.
+fn without_value(message: &str) -> String {
+    match (message.split_once("string \""), message.rsplit_once("\", expected")) {
+        (Some((before, _)), Some((_, after))) => format!("{before}text, expected{after}"),
+        _ => message.to_owned(),
+    }
 }
 
 impl SystemConfig {
@@ -169,5 +180,31 @@ impl SystemConfig {
             new_sign_ins: self.common.new_sign_ins,
             ..System::new(connector)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn what_stands_in_the_file_is_not_repeated() {
+        let system = |keys: &str| format!("[[systems]]\nname = \"shop\"\n{keys}");
+        for (keys, key) in [
+            ("kind = \"redis\"\nuser_path = \"u\"\ncluster = \"redis://:hunter2@h\"", "sequence"),
+            ("kind = \"http\"\nrecipe = \"slack\"\nsecrets = \"hunter2\"", "map"),
+            ("kind = \"stateless\"\nlife_s = \"hunter2\"", "u32"),
+        ] {
+            let error = Config::parse_alone(&system(keys)).expect_err("a wrong type").to_string();
+            assert!(error.contains("system shop") && error.contains(key), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_system_that_may_take_no_time_is_refused() {
+        let text = "[[systems]]\nname = \"shop\"\nkind = \"stateless\"\nlife_s = 1\ntimeout_s = 0";
+        let error = Config::parse_alone(text).expect_err("no time").to_string();
+        assert!(error.contains("system shop: timeout_s is at least 1"), "{error}");
     }
 }

@@ -38,7 +38,7 @@ impl<'t> Matcher<'t> {
     /// The same for a session that is known to belong to the target of this number.
     pub(crate) fn take_for(&mut self, n: usize, key: &[u8], began_at: Option<i64>) -> bool {
         let target = &self.targets[n];
-        let key = key_digest(key);
+        let (key, began_at) = (key_digest(key), target.plausible(began_at));
         let over = target.is_over(&key, began_at) || (began_at.is_none() && !self.ending);
         if !over || !self.seen.insert(key.clone()) {
             return false;

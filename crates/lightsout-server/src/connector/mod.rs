@@ -33,6 +33,8 @@ pub use self::stateless::{Stateless, StatelessConfig};
 pub use self::value::{Format, Path};
 pub use crate::domain::outcome::{Reply, Session};
 
+const YEAR_MS: i64 = 366 * 86_400_000;
+
 /// A person whose sessions in one system are to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -57,10 +59,16 @@ impl Target {
         Self { user_id: user_id.to_owned(), subject, cutoff: i64::MAX, asked_at: i64::MAX, only: None }
     }
 
+    /// A begin as it is stored, unless it cannot be true: more than a year after the request it was
+    /// written in another unit, and would spare every session.
+    pub fn plausible(&self, began_at: Option<i64>) -> Option<i64> {
+        began_at.filter(|at| *at <= self.asked_at.saturating_add(YEAR_MS))
+    }
+
     /// Whether a session of this user is to end: it is known to be over, or its begin is unknown and
     /// its key is not to be spared.
     pub fn is_over(&self, key: &str, began_at: Option<i64>) -> bool {
-        match began_at {
+        match self.plausible(began_at) {
             Some(at) => at <= self.cutoff,
             None => self.only.as_ref().is_none_or(|only| only.contains(key)),
         }

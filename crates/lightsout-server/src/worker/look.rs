@@ -46,6 +46,11 @@ pub(super) async fn look(
             job.give_up_at = job.give_up_at.max(ended_at + app.settings.give_up_after_ms);
         }
         let before = open.progress.clone();
+        if matches!(reply, Reply::Failed(_)) {
+            // It may have ended some already: as where the whole pass fails.
+            job.cut_short = 1;
+            open.progress.quiet_until = None;
+        }
         open.progress.after_end(reply, ended_at, quiet);
         open.changed |= before != open.progress;
     }
@@ -92,7 +97,8 @@ async fn ask(
         };
         chosen.push(n);
         // Before the first pass every key is one to end.
-        let spare = system.new_sign_ins == NewSignIns::Spare && open.progress.quiet_until.is_some();
+        let was_reached = open.progress.quiet_until.is_some() || !open.progress.keys.is_empty();
+        let spare = system.new_sign_ins == NewSignIns::Spare && was_reached;
         targets.push(Target {
             user_id: open.target.user_id.clone(),
             subject,

@@ -98,6 +98,8 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
         lease(app, &held, app.clock.now_ms()).await?;
         return Ok(0);
     };
+    // Writing back takes its time, too.
+    lease(app, &held, app.clock.now_ms() + LEASE_MS).await?;
     settle(app, name, quiet_ms(system), batch, failure.is_some()).await?;
     switch(app, name, system, failure).await?;
     app.wake();

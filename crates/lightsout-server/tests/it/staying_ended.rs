@@ -180,3 +180,54 @@ both! {
         }
     }
 }
+
+both! {
+    async fn target_that_failed_is_quiet_from_then_on_and_says_that_it_was_cut_short(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        // The first pass ends something and fails for her; then nothing is left to be seen.
+        let failed = Answer::from(vec![Reply::Failed("the list could not be read".to_owned())]);
+        let empty = Answer::from(vec![Reply::Sessions(Vec::new())]);
+        with_shop(h, System::new(Arc::new(Told::new([empty.clone(), failed, empty]))));
+        let id = h.admin.terminate(&user(&ann), None).await.expect("accepted").id.0;
+        h.run_jobs().await;
+        h.advance(QUIET_MS / 2);
+        h.run_jobs().await;
+        assert_eq!(outcome(h, &id, "shop").await.outcome, OutcomeState::Unreachable);
+        h.advance(QUIET_MS / 2);
+        h.run_jobs().await;
+        assert_eq!(outcome(h, &id, "shop").await.outcome, OutcomeState::Waiting, "the quiet time began anew");
+        h.run_until_done(&id).await;
+        let told = outcome(h, &id, "shop").await;
+        assert!(told.detail.is_some_and(|detail| detail.contains("cut short")));
+    }
+}
+
+both! {
+    async fn sign_ins_are_spared_also_after_an_outage(h: &mut Harness) {
+        let shop = System { new_sign_ins: NewSignIns::Spare, ..h.app.systems["shop"].clone() };
+        with_shop(h, shop);
+        let ann = h.user("ann").await;
+        h.shop.sign_in("ann@acme.example", "old", None);
+        let id = h.admin.terminate(&user(&ann), None).await.expect("accepted").id.0;
+        h.run_jobs().await;
+        h.shop.set_down(true);
+        h.advance(QUIET_MS / 3);
+        h.run_jobs().await;
+        h.shop.sign_in("ann@acme.example", "new", None);
+        h.shop.set_down(false);
+        assert_eq!(h.run_until_done(&id).await.state, TerminationState::Done);
+        assert!(h.shop.is_signed_in("new"));
+        assert_eq!(outcome(h, &id, "shop").await.sessions_ended, 1);
+    }
+}
+
+both! {
+    async fn begin_in_another_unit_spares_nobody(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        // Microseconds where milliseconds are expected: the year 57,000.
+        h.shop.sign_in("ann@acme.example", "a1", Some(START_MS * 1_000));
+        let id = h.admin.terminate(&user(&ann), None).await.expect("accepted").id.0;
+        assert_eq!(h.run_until_done(&id).await.state, TerminationState::Done);
+        assert!(!h.shop.is_signed_in("a1"));
+    }
+}

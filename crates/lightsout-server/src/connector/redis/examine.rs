@@ -66,6 +66,22 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// Why nothing can be said of anybody: there are keys, and none of them is a session.
+    pub(super) fn nothing_readable(&self, layout: &Layout) -> Option<String> {
+        if self.readable > 0 {
+            return None;
+        }
+        if let Some(first) = self.notes(layout).first() {
+            return Some(format!("no value under the prefix can be read: {first}"));
+        }
+        // Without a prefix the other keys of the database are seen, too.
+        let Kind { count, example: Some(example) } = &self.other_types else { return None };
+        let what = format!("{count} keys under the prefix are of another type, such as {example}");
+        (!layout.prefix.is_empty()).then(|| format!("no value under the prefix can be read: {what}"))
+    }
+}
+
 /// The most names that values are searched for before they are taken apart.
 const NAMES_MAX: usize = 10_000;
 

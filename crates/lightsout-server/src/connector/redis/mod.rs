@@ -79,15 +79,14 @@ impl Redis {
         if seen.with_user > 0 {
             self.path_is_right.store(true, Ordering::Relaxed);
         }
-        if seen.unreadable.count > 0 && seen.readable == 0 {
-            let notes = seen.notes(&self.layout).remove(0);
-            return Err(ConnectorError::Unexpected(format!(
-                "no value under the prefix can be read: {notes}"
-            )));
-        }
         let mut notes = seen.notes(&self.layout);
+        if let Some(why) = seen.nothing_readable(&self.layout) {
+            return Err(ConnectorError::Unexpected(why));
+        }
         if targets.is_empty() {
             notes.splice(0..0, self.overview(&seen));
+        } else if seen.readable > 0 && seen.with_user == 0 {
+            notes.push(format!("no session read shows a user at {}", self.layout.user_path));
         }
         if seen.readable > 0 && !self.path_is_right.load(Ordering::Relaxed) {
             // Sessions of nobody, or a wrong path: nothing can be said of these people.
@@ -127,7 +126,7 @@ impl Connector for Redis {
         // A pass without an index costs the same for all due users as for one.
         Capabilities {
             targets_per_job: if indexed { 500 } else { 2_000 },
-            jobs_per_pass: if indexed { 4 } else { 1_000 },
+            jobs_per_pass: if indexed { 4 } else { 100 },
             counts: true,
         }
     }

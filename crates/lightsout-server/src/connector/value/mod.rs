@@ -167,7 +167,8 @@ pub(crate) fn traces<'n>(format: Format, names: impl Iterator<Item = &'n str>) -
         // Base64 hides every text.
         Format::Django => return None,
         Format::Msgpack => {}
-        // Protocols 0 and 1 write texts in ASCII with escapes.
+        // Protocol 0 writes texts with escapes, and what Latin-1 has as single bytes.
+        Format::Pickle if traces.iter().any(|name| !name.is_ascii()) => return None,
         Format::Pickle => traces.push(Cow::Borrowed(b"\\")),
     }
     Some(traces)
