@@ -64,6 +64,11 @@ impl System {
         }
     }
 
+    /// Whether people of an enterprise sign in there.
+    pub fn is_of(&self, enterprise_id: &str) -> bool {
+        self.enterprise.as_deref().is_none_or(|id| id == enterprise_id)
+    }
+
     /// The circuit breaker, for a moment.
     pub fn with_circuit<T>(&self, f: impl FnOnce(&mut Circuit) -> T) -> T {
         f(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner))
@@ -172,9 +177,7 @@ impl App {
 
     /// The systems that people of an enterprise sign in to.
     pub fn systems_of(&self, enterprise_id: &str) -> impl Iterator<Item = (&String, &System)> {
-        self.systems
-            .iter()
-            .filter(move |(_, system)| system.enterprise.as_deref().is_none_or(|id| id == enterprise_id))
+        self.systems.iter().filter(move |(_, system)| system.is_of(enterprise_id))
     }
 
     /// Tells workers and streams that a commit may concern them. They read the database to see.

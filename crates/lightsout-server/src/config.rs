@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::http::LimitsConfig;
 use crate::secret::Secret;
 use crate::store::Db;
-use crate::unknown_key::explain;
+use crate::unknown_key::{explain, without_value};
 
 pub use self::systems::SystemConfig;
 
@@ -199,7 +199,7 @@ impl Config {
         let config: Self = builder
             .build()
             .and_then(config::Config::try_deserialize)
-            .map_err(|e| ConfigError(explain(&e.to_string())))?;
+            .map_err(|e| ConfigError(explain(&without_value(&e.to_string()))))?;
         config.check()?;
         Ok(config)
     }
@@ -248,9 +248,18 @@ impl Config {
         Ok(())
     }
 
+    /// Each system by its name, or why it cannot be built; the registry left out.
+    pub fn build_each(
+        &self,
+        db: &Db,
+        clock: &Clock,
+    ) -> impl Iterator<Item = (String, Result<System, ConfigError>)> {
+        self.systems.iter().map(|s| (s.name.clone(), s.build(db, clock)))
+    }
+
     /// The systems by name, the registry left out.
     pub fn build_systems(&self, db: &Db, clock: &Clock) -> Result<BTreeMap<String, System>, ConfigError> {
-        self.systems.iter().map(|s| Ok((s.name.clone(), s.build(db, clock)?))).collect()
+        self.build_each(db, clock).map(|(name, system)| Ok((name, system?))).collect()
     }
 
     /// Lives and horizons in milliseconds.

@@ -1,4 +1,4 @@
-//! Words for a key that a file may not have: the nearest one that it may.
+//! Words for what is wrong in a file: the nearest known key, and never a value.
 
 /// Adds the nearest known key to serde's words for an unknown one; leaves other messages alone.
 pub(crate) fn explain(message: &str) -> String {
@@ -16,9 +16,37 @@ pub(crate) fn explain(message: &str) -> String {
     }
 }
 
+/// Takes the values that stood in the file out of a parser's words: they may be secrets. A line of
+/// the file is not shown; its number is.
+pub(crate) fn without_value(message: &str) -> String {
+    let is_shown = |line: &&str| {
+        !line.trim_start_matches([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']).starts_with('|')
+    };
+    let lines: Vec<&str> =
+        message.lines().filter(is_shown).map(str::trim).filter(|l| !l.is_empty()).collect();
+    let message = lines.join(": ");
+    match (message.split_once("string \""), message.rsplit_once("\", expected")) {
+        (Some((before, _)), Some((_, after))) => format!("{before}text, expected{after}"),
+        _ => message,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_not_repeated() {
+        let toml = "TOML parse error at line 2, column 31\n  |\n2 | url = \"redis://:hunter2@h\n  |      ^\ninvalid basic string, expected `\"`\n";
+        assert_eq!(
+            without_value(toml),
+            "TOML parse error at line 2, column 31: invalid basic string, expected `\"`"
+        );
+        assert_eq!(
+            without_value("invalid type: string \"hunter2\", expected a map"),
+            "invalid type: text, expected a map"
+        );
+    }
 
     #[test]
     fn nearest_key_is_named_and_so_is_where() {

@@ -1,11 +1,11 @@
 //! Follows terminations to their end, for people and for programs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use lightsout_api::{Event, Termination, TerminationId};
+use lightsout_api::{Event, OutcomeState, Termination, TerminationId};
 use lightsout_client::{Client, Error, Follow};
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use crate::connect;
 use crate::exit::{self, Hint};
 use crate::interrupt;
-use crate::output::{Progress, say};
+use crate::output::{Progress, one_line, say};
 use crate::report::{people, show, show_reasons, verdict};
 
 /// How often a follower asks whether a system does not answer.
@@ -99,7 +99,8 @@ async fn all(
                     if shown.connection(&events)
                         && let Ok(now) = client.termination(&id.0).await
                     {
-                        shown.silent_systems(&now);
+                        let why = reasons(client, &now).await;
+                        shown.failing_systems(&now, &why);
                     }
                 }
             }
@@ -107,6 +108,16 @@ async fn all(
         finished.push(client.termination(&id.0).await?);
     }
     Ok(())
+}
+
+/// Why systems fail, by what the first people say who wait for them.
+async fn reasons(client: &Client, now: &Termination) -> BTreeMap<String, String> {
+    if now.systems.iter().all(|system| system.unreachable == 0) {
+        return BTreeMap::new();
+    }
+    let first = client.outcomes(&now.id.0, None).await.map(|page| page.entries).unwrap_or_default();
+    let unreachable = first.into_iter().filter(|outcome| outcome.outcome == OutcomeState::Unreachable);
+    unreachable.filter_map(|outcome| Some((outcome.system, outcome.detail?))).collect()
 }
 
 /// What a follower has shown so far.
@@ -119,7 +130,7 @@ struct Shown {
     /// In how many systems a person's outcome is final.
     outcomes: HashMap<String, u64>,
     done: u64,
-    silent: Vec<String>,
+    failing: Vec<String>,
     is_away: bool,
 }
 
@@ -133,7 +144,7 @@ impl Shown {
             systems: 1,
             outcomes: HashMap::new(),
             done: 0,
-            silent: Vec::new(),
+            failing: Vec::new(),
             is_away: false,
         }
     }
@@ -169,15 +180,13 @@ impl Shown {
         !is_away
     }
 
-    /// Says once of each system that it does not answer.
-    fn silent_systems(&mut self, now: &Termination) {
+    /// Says once of each system that it fails, and why.
+    fn failing_systems(&mut self, now: &Termination, why: &BTreeMap<String, String>) {
         for system in now.systems.iter().filter(|s| s.unreachable > 0) {
-            if !self.silent.contains(&system.system) {
-                self.note(&format!(
-                    "  waiting      {} does not answer; it is tried again until it does",
-                    system.system
-                ));
-                self.silent.push(system.system.clone());
+            if !self.failing.contains(&system.system) {
+                let why = why.get(&system.system).map_or("it fails", String::as_str);
+                self.note(&format!("  waiting      {}: {}; it is tried again", system.system, one_line(why)));
+                self.failing.push(system.system.clone());
             }
         }
     }

@@ -101,7 +101,7 @@ asked        {} by {}",
             ("ended", system.ended),
             ("with nothing to end", system.nothing_found),
             ("waiting", system.waiting),
-            ("waiting for the system to answer", system.unreachable),
+            ("unreachable and tried again", system.unreachable),
             ("over by a known time", system.ends_by),
             ("delivered and not verified", system.delivered_not_verified),
             ("with unknown sessions", system.unknown_sessions),
@@ -114,7 +114,7 @@ asked        {} by {}",
             text.push_str(&format!("; people: {}", people.join(", ")));
         }
         if system.resurrected > 0 {
-            text.push_str(&format!("; ended again after coming back: {}", count(system.resurrected)));
+            text.push_str(&format!("; found again after their end: {}", count(system.resurrected)));
         }
         if system.ended_again > 0 {
             text.push_str(&format!("; new within the quiet time and ended: {}", count(system.ended_again)));
@@ -137,7 +137,8 @@ pub(crate) fn show_preview(preview: &lightsout_api::Preview) -> String {
     let mut text = format!("would end    {}; nothing was changed", people(preview.people));
     for system in &preview.systems {
         let found = match (system.sessions, &system.reason) {
-            (Some(n), _) => sessions(n),
+            (Some(n), None) => sessions(n),
+            (Some(n), Some(reason)) => format!("{}; {}", sessions(n), one_line(reason)),
             (None, Some(reason)) => format!("no number of sessions: {}", one_line(reason)),
             (None, None) => "it does not say how many sessions".to_owned(),
         };
@@ -177,7 +178,8 @@ pub(crate) async fn show_reasons(client: &Client, termination: &Termination) -> 
             left -= 1;
         }
     }
-    if termination.state == TerminationState::DoneWithFailures {
+    let open = |s: &lightsout_api::SystemProgress| s.gave_up + s.unknown_sessions + s.no_subject > 0;
+    if termination.state == TerminationState::DoneWithFailures && termination.systems.iter().any(open) {
         say!("next         {}", command(&format!("terminations retry {}", termination.id)));
     }
     Ok(())
@@ -190,6 +192,7 @@ pub(crate) fn outcome_line(outcome: &Outcome) -> String {
         0 => String::new(),
         n => format!(", {}", sessions(n)),
     };
+    let dead = outcome.ends_by.map(|at| format!(" {at}")).unwrap_or_default();
     let why = outcome.detail.as_deref().map(|why| format!(": {}", one_line(why))).unwrap_or_default();
-    format!("{:<12} {who}: {state}{ended}{why}", outcome.system)
+    format!("{:<12} {who}: {state}{dead}{ended}{why}", outcome.system)
 }

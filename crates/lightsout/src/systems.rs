@@ -1,5 +1,6 @@
 //! `lightsout systems`: does each system answer, and what would be ended there?
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -54,16 +55,37 @@ struct Check {
 impl Systems {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let Command::Check(asked) = self.command;
+        let asked_for = asked.systems.len();
         let config = Config::load(&self.file.config)?;
         let db = server::open_to_read(&config).await?;
-        let systems = config.build_systems(&db, &Clock::system())?;
+        let (mut systems, mut broken) = (BTreeMap::new(), Vec::new());
+        for (name, system) in config.build_each(&db, &Clock::system()) {
+            match system {
+                Ok(system) => drop(systems.insert(name, system)),
+                Err(error) => broken.push((name, error)),
+            }
+        }
+        // Whoever asked for others is not told.
+        broken.retain(|(name, _)| asked.systems.is_empty() || asked.systems.contains(name));
+        let mut names = asked.systems;
+        names.retain(|name| broken.iter().all(|(broken, _)| broken != name));
+        for (name, error) in &broken {
+            if asked.json {
+                say!("{}", serde_json::json!({"system": name, "error": error.to_string()}));
+            } else {
+                say!("{name}\n  {:<8} {}\n", "FAILS", one_line(&error.to_string()));
+            }
+        }
+        if names.is_empty() && !broken.is_empty() && broken.len() == asked_for {
+            return Ok(exit::NOT_REACHED.into());
+        }
         let app = App::new(db, Clock::system(), Random::from_os(), systems, config.settings());
         let whom = match (asked.user, asked.subject) {
             (Some(user), _) => Whom::User(user),
             (None, Some(subject)) => Whom::Subject(subject),
             (None, None) => Whom::Nobody,
         };
-        let checks = check(&app, &asked.systems, &whom).await?;
+        let checks = check(&app, &names, &whom).await?;
         for (n, check) in checks.iter().enumerate() {
             if asked.json {
                 say!("{}", serde_json::to_string(check)?);
@@ -75,7 +97,7 @@ impl Systems {
             say!("{}", text(check));
         }
         let failed = checks.iter().filter(|check| check.error.is_some()).count();
-        Ok(if failed == 0 { ExitCode::SUCCESS } else { exit::NOT_REACHED.into() })
+        Ok(if failed + broken.len() == 0 { ExitCode::SUCCESS } else { exit::NOT_REACHED.into() })
     }
 }
 

@@ -145,15 +145,12 @@ fn checked<T: DeserializeOwned>(
 }
 
 fn keys<T: DeserializeOwned>(own: Map<String, Value>) -> Result<T, String> {
-    serde_json::from_value(Value::Object(own)).map_err(|e| without_value(&e.to_string()))
-}
-
-/// Takes the text that stood in the file out of serde's words: it may be a secret.
-fn without_value(message: &str) -> String {
-    match (message.split_once("string \""), message.rsplit_once("\", expected")) {
-        (Some((before, _)), Some((_, after))) => format!("{before}text, expected{after}"),
-        _ => message.to_owned(),
-    }
+    serde_json::from_value(Value::Object(own)).map_err(|e| {
+        let words = e.to_string();
+        // What every kind has may have been meant, too.
+        let common = COMMON.map(|key| format!(", `{key}`")).concat();
+        if words.starts_with("unknown field") { words + &common } else { words }
+    })
 }
 
 impl SystemConfig {

@@ -160,7 +160,7 @@ pub fn key_digest(key: &[u8]) -> String {
 pub(crate) fn shown_key(prefix: &str, key: &[u8]) -> String {
     let text = String::from_utf8_lossy(key);
     let own = text.strip_prefix(prefix).unwrap_or(&text);
-    let shown: String = own.chars().take(8).collect();
+    let shown: String = own.chars().take(8.min(own.chars().count() / 2)).collect();
     let prefix = if own.len() < text.len() { prefix } else { "" };
     format!("{prefix}{}{}", shown.escape_debug(), if shown.len() < own.len() { "..." } else { "" })
 }

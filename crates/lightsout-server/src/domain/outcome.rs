@@ -7,6 +7,9 @@ use lightsout_api::{OutcomeState, TerminationState};
 /// The fewest and the most milliseconds between two tries at a system that fails.
 pub const RETRY_DELAY_MS: (i64, i64) = (1_000, 300_000);
 
+/// Sessions found again after their end, from which on the outcome says so before it is final.
+const FOUND_AGAIN_OFTEN: i64 = 3;
+
 /// What is said of an outcome where an attempt failed, or its worker died, before it was written back.
 pub const CUT_SHORT: &str =
     "an earlier attempt failed or was cut short; what it may have ended is not counted";
@@ -123,6 +126,12 @@ impl Progress {
                 }
                 if anew {
                     self.quiet_until = Some(now + quiet_ms);
+                }
+                if self.resurrected >= FOUND_AGAIN_OFTEN {
+                    self.detail = Some(format!(
+                        "found again {} times: the end does not reach it, or the app saves it again",
+                        self.resurrected
+                    ));
                 }
             }
             other => self.after_no_list(other),
@@ -262,6 +271,16 @@ mod tests {
         assert_eq!(progress.state, OutcomeState::Waiting);
         progress.after_find(keys(&[]), 7);
         assert_eq!((progress.state, progress.verified_at), (OutcomeState::Ended, Some(7)));
+    }
+
+    #[test]
+    fn what_is_found_again_and_again_is_said() {
+        let mut progress = Progress::default();
+        for pass in 0..=FOUND_AGAIN_OFTEN {
+            assert_eq!(progress.detail, None, "pass {pass}");
+            progress.after_end(keys(&["a"]), pass, 30);
+        }
+        assert!(progress.detail.is_some_and(|detail| detail.starts_with("found again 3 times")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::Error;
@@ -69,6 +70,7 @@ pub async fn check(app: &App, names: &[String], whom: &Whom) -> Result<Vec<Syste
         Whom::User(name) => Some(find_user(app, name).await?),
         Whom::Nobody | Whom::Subject(_) => None,
     };
+    let enterprises = app.db.list_enterprises().await?;
     let mut checks = Vec::new();
     for (name, system) in &app.systems {
         if !names.is_empty() && !names.contains(name) {
@@ -76,12 +78,24 @@ pub async fn check(app: &App, names: &[String], whom: &Whom) -> Result<Vec<Syste
         }
         let asked = match (&user, whom) {
             (Some(user), _) => target_of(app, name, system, user).await?,
-            (None, Whom::Subject(subject)) => Asked::For(Target::every_session("", subject.clone())),
+            (None, Whom::Subject(subject)) => Asked::For(Target::every_session(subject, subject.clone())),
             (None, _) => Asked::Nothing,
         };
-        checks.push(check_system(name, system, asked).await);
+        let known = |id: &String| enterprises.iter().any(|enterprise| enterprise.enterprise_id == *id);
+        let missing = system.enterprise.as_ref().filter(|id| !known(id));
+        let elsewhere = user.as_ref().is_some_and(|user| !system.is_of(&user.enterprise_id));
+        checks.push(async move {
+            let mut check = check_system(name, system, if elsewhere { Asked::Nothing } else { asked }).await;
+            if let Some(id) = missing {
+                check.error = Some(format!("there is no enterprise {id}: nobody is looked for here"));
+            } else if elsewhere {
+                let reason = Some("not looked for: the system is another enterprise's".to_owned());
+                check.person = Some(PersonCheck { subject: None, sessions: None, dated: 0, reason });
+            }
+            check
+        });
     }
-    Ok(checks)
+    Ok(join_all(checks).await)
 }
 
 async fn find_user(app: &App, name: &str) -> Result<UserRow, Error> {
@@ -143,9 +157,15 @@ async fn check_system(name: &str, system: &System, asked: Asked) -> SystemCheck 
             return check;
         }
     };
+    let seen = check.notes.clone();
     match find(system, std::slice::from_ref(&target)).await {
         Ok(mut answer) => {
-            check.notes.extend(answer.notes);
+            // What cannot be read was said of the look before.
+            check.notes.extend(answer.notes.into_iter().filter(|note| !seen.contains(note)));
+            if let Some(Reply::Failed(why)) = answer.replies.first() {
+                check.error = Some(why.clone());
+                return check;
+            }
             check.person = Some(person(target.subject, answer.replies.pop()));
         }
         Err(error) => check.error = Some(error.to_string()),

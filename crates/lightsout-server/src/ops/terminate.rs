@@ -79,9 +79,10 @@ pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) ->
                 Some(Target::every_session(&t.user_id, subject))
             })
             .collect();
+        let nameless = people.len() - targets.len();
         let (targets, _) = merge(targets);
         let (sessions, reason) = match count(system, &targets).await {
-            Ok(sessions) => (Some(sessions), None),
+            Ok(sessions) => (Some(sessions), (nameless > 0).then(|| no_names(nameless))),
             Err(why) => (None, Some(why)),
         };
         systems.push(SystemPreview { system: name.clone(), sessions, reason });
@@ -320,6 +321,10 @@ pub(super) fn skip_reason(reason: SkipReason) -> &'static str {
         SkipReason::Unknown => "unknown",
         SkipReason::NotPermitted => "not_permitted",
     }
+}
+
+fn no_names(people: usize) -> String {
+    format!("no_subject: {people} of them have no name there")
 }
 
 /// The number of sessions that a system shows of these people, or why it does not say.

@@ -80,7 +80,9 @@ impl Redis {
             self.path_is_right.store(true, Ordering::Relaxed);
         }
         let mut notes = seen.notes(&self.layout);
-        if let Some(why) = seen.nothing_readable(&self.layout) {
+        // Once sessions were read here, what is left and cannot be read is a note.
+        let was_read = self.path_is_right.load(Ordering::Relaxed);
+        if let Some(why) = seen.nothing_readable(&self.layout).filter(|_| !was_read) {
             return Err(ConnectorError::Unexpected(why));
         }
         if targets.is_empty() {
@@ -109,6 +111,9 @@ impl Redis {
             "{more}{} keys {prefix}; of {} values read, {} are readable and {} show a user at {}",
             seen.keys, seen.values, seen.readable, seen.with_user, self.layout.user_path
         )];
+        if seen.keys == 0 {
+            notes.push("no key there: are prefix and database right, or is nobody signed in?".to_owned());
+        }
         if seen.other_types.count > 0 {
             notes.push(format!("{} keys there are of another type, and no sessions", seen.other_types.count));
         }
