@@ -3,8 +3,9 @@
 use super::failure::failure;
 use super::plan::Look;
 use super::ready::{Query, Ready};
+use super::scan::Seen;
 use super::value::Value;
-use super::{Answer, ConnectorError, Seen, Sql};
+use super::{Answer, ConnectorError, Sql};
 
 /// Rows that are counted one by one; of more it is said that there are more.
 const COUNTED: u64 = 10_000;
@@ -18,24 +19,24 @@ impl Sql {
         // A user that nobody is: rights to read are checked only by reading.
         let nobody = [Value::Text("-1".to_owned()), Value::Text(plain_uuid())];
         if let Some(user) = &ready.user {
-            self.each(&ready, user, &nobody, |_| ()).await?;
+            self.each(&ready, user, &nobody, |_| Ok(())).await?;
         }
         match &self.plan.look {
-            Look::Find(_) => self.each(&ready, &ready.look, &nobody, |_| ()).await?,
+            Look::Find(_) => self.each(&ready, &ready.look, &nobody, |_| Ok(())).await?,
             Look::Scan(scan) => {
                 let mut seen = Seen::default();
-                let next = self
+                let page = self
                     .page(&ready, None, |key, value, length| {
                         self.look_into(scan, &mut seen, key, value, length);
                     })
                     .await?;
-                let more = if next.is_some() { "the first " } else { "" };
+                let more = if page.is_some_and(|page| page.next.is_some()) { "the first " } else { "" };
                 notes.push(format!(
                     "of {more}{} live sessions, {} can be read and {} show a user",
                     seen.rows, seen.readable, seen.of_somebody
                 ));
                 notes.extend(seen.notes(self.config.value_bytes_max));
-                if seen.readable > 0 && seen.of_somebody == 0 {
+                if seen.nobody_shown() {
                     notes.push(format!("nobody stands at {}; is user_path right?", scan.user_path));
                 }
             }

@@ -16,6 +16,10 @@ const LISTS: [usize; 4] = [1, 8, 64, CHUNK];
 /// The most values of a list.
 pub(super) const CHUNK: usize = 500;
 
+/// Types of whole numbers.
+const WHOLE: [&str; 9] =
+    ["INT2", "INT4", "INT8", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "INTEGER", "BIGINT"];
+
 /// A database and the statements that it knows.
 #[derive(Debug)]
 pub(super) struct Ready {
@@ -93,7 +97,7 @@ impl Query {
         let json = matches!(kind, Some("JSON" | "JSONB")) && !self.described.has_no_types();
         let length = if json { "octet_length(value::text)" } else { "octet_length(value)" };
         self.around = Some(format!(
-            "SELECT session_key, CASE WHEN {length} <= {value_bytes_max} THEN value END, {length} FROM ({{}}) page ORDER BY session_key"
+            "SELECT session_key, CASE WHEN {length} <= {value_bytes_max} THEN value END, {length} FROM ({{}}) page"
         ));
         self
     }
@@ -139,7 +143,75 @@ impl Query {
             }
         }
         let sql = self.statement.render(database.kind(), list.len());
-        let sql = self.around.as_ref().map_or_else(|| sql.clone(), |around| around.replacen("{}", &sql, 1));
-        Some((sql, bound))
+        Some((self.surround(sql, ""), bound))
+    }
+
+    fn surround(&self, sql: String, which: &str) -> String {
+        match &self.around {
+            Some(around) => format!("{}{which} ORDER BY session_key", around.replacen("{}", &sql, 1)),
+            None => sql,
+        }
+    }
+
+    /// The same for some rows of a page, by key; none if a key cannot be written as :after can.
+    pub(super) fn bind_some(&self, database: &Database, values: Values<'_>) -> Option<(String, Vec<Bound>)> {
+        let after = self.statement.params().iter().position(|param| *param == Param::After)?;
+        let (_, mut bound) = self.bind(database, Values { list: &[], ..values })?;
+        let mut marks = Vec::new();
+        for key in values.list {
+            bound.push(self.described.fit(after, key.clone())?);
+            marks.push(database.kind().mark(bound.len(), false));
+        }
+        let which = format!(" WHERE session_key IN ({})", marks.join(", "));
+        Some((self.surround(self.statement.render(database.kind(), 1), &which), bound))
+    }
+
+    /// Whether a value can be bound in the lists.
+    pub(super) fn fits(&self, value: &Value) -> bool {
+        let mut params = self.statement.params().into_iter().enumerate();
+        params.all(|(n, param)| {
+            !matches!(param, Param::Subjects | Param::Keys) || self.described.fit(n, value.clone()).is_some()
+        })
+    }
+
+    /// Whether a subject can stand in its column. SQLite and MySQL compare it with anything, so that a
+    /// name is in a column of numbers is told by the column's type.
+    pub(super) fn may_hold(&self, value: &Value) -> bool {
+        let whole = WHOLE.contains(&self.kind_of("subject").split(' ').next().unwrap_or_default());
+        let number = value.text().is_some_and(|t| t.parse::<i128>().is_ok_and(|n| n.to_string() == t));
+        self.fits(value) && (number || !whole)
+    }
+
+    /// Why nothing is known of a subject that cannot stand in its column.
+    pub(super) fn does_not_fit(&self) -> String {
+        let kind = self.kind_of("subject");
+        format!("the subject does not fit the column of {} ({kind}); is user_sql missing?", self.key())
+    }
+
+    /// A column's value in a row.
+    pub(super) fn value<'r>(&self, row: &'r [Value], name: &str) -> Option<&'r Value> {
+        row.get(self.column(name)?)
+    }
+
+    /// A column's value as text, none if it is NULL; what is no text is an error, for its row would be
+    /// taken for nobody's.
+    pub(super) fn text(&self, row: &[Value], name: &str) -> Result<Option<String>, ConnectorError> {
+        match self.value(row, name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value.text().map(Some).ok_or_else(|| self.unreadable(name)),
+        }
+    }
+
+    /// A column whose values nobody can read.
+    pub(super) fn unreadable(&self, name: &str) -> ConnectorError {
+        let (key, kind) = (self.key(), self.kind_of(name));
+        ConnectorError::Unexpected(format!(
+            "{key}: {name} is {kind} or NULL, which is no name; CAST it to text or to a whole number"
+        ))
+    }
+
+    /// The type of a column, as the database names it.
+    fn kind_of(&self, name: &str) -> &str {
+        self.column(name).map_or("of no type", |n| self.described.columns[n].1.as_str())
     }
 }

@@ -1,6 +1,7 @@
 //! SQL databases under the suite: own statements and presets, each on the databases that it is for.
 
 mod database;
+mod doubts;
 mod errors;
 mod layouts;
 mod passes;
