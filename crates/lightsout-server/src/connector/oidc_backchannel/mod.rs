@@ -98,10 +98,17 @@ impl OidcBackchannel {
             .list_oidc_sessions(&self.config.issuer, &self.config.client_id, &users)
             .await
             .map_err(database_failed)?;
-        let registered: HashSet<(String, String)> =
-            rows.iter().map(|row| (row.user_id.clone(), row.sid.clone())).collect();
-        let unknown = shown.into_iter().filter(|s| !registered.contains(&(s.user_id.clone(), s.sid.clone())));
-        rows.extend(unknown.map(OidcSessionRow::from));
+        let mut unknown: HashMap<(String, String), NewOidcSession> = HashMap::new();
+        for session in shown {
+            unknown.entry((session.user_id.clone(), session.sid.clone())).or_insert(session);
+        }
+        for row in &mut rows {
+            // What the store shows lives, although it was registered for a shorter time.
+            if let Some(session) = unknown.remove(&(row.user_id.clone(), row.sid.clone())) {
+                row.expires_at = row.expires_at.max(session.expires_at);
+            }
+        }
+        rows.extend(unknown.into_values().map(OidcSessionRow::from));
         rows.sort_by(|a, b| (&a.user_id, &a.sid).cmp(&(&b.user_id, &b.sid)));
         let now = self.clock.now_ms();
         let mut items = Vec::new();
