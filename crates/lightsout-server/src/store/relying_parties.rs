@@ -1,5 +1,7 @@
 //! Sessions at OpenID Connect relying parties: what logout tokens name, and when one was taken.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::args;
@@ -95,13 +97,23 @@ impl Db {
 }
 
 impl Tx {
-    /// Notes sessions at relying parties. One that is noted for this user already keeps its first facts.
+    /// Notes sessions at relying parties. One that is noted for this user already keeps its first facts,
+    /// but for the expiry: the later one counts, for providers use a sid again.
     pub async fn insert_oidc_sessions(&mut self, sessions: &[NewOidcSession]) -> Result<(), DbError> {
         if sessions.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Value> = sessions
-            .iter()
+        // In the order of the key, so that two requests never deadlock; and each key once, for
+        // PostgreSQL refuses to update a row twice in one statement.
+        let mut by_key: BTreeMap<_, NewOidcSession> = BTreeMap::new();
+        for s in sessions {
+            by_key
+                .entry((&s.user_id, &s.iss, &s.client_id, &s.sid))
+                .and_modify(|first| first.expires_at = first.expires_at.max(s.expires_at))
+                .or_insert_with(|| s.clone());
+        }
+        let rows: Vec<Value> = by_key
+            .values()
             .map(|s| json!([s.user_id, s.iss, s.client_id, s.sid, s.sub, s.began_at, s.expires_at]))
             .collect();
         self.execute(
@@ -110,7 +122,9 @@ impl Tx {
                     CAST(value ->> 5 AS BIGINT), CAST(value ->> 6 AS BIGINT)
              FROM {rows $1}
              WHERE 1 = 1
-             ON CONFLICT DO NOTHING",
+             ON CONFLICT (user_id, iss, client_id, sid) DO UPDATE
+             SET expires_at = excluded.expires_at
+             WHERE excluded.expires_at > oidc_sessions.expires_at",
             args![Value::from(rows)],
         )
         .await

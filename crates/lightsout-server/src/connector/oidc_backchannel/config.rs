@@ -68,9 +68,9 @@ pub struct OidcBackchannelConfig {
     /// Statuses by which the probe says that the session lives.
     #[serde(default = "default_alive")]
     pub probe_alive: Vec<u16>,
-    /// Statuses by which the probe says that it is gone.
-    #[serde(default = "default_gone")]
-    pub probe_gone: Vec<u16>,
+    /// Statuses by which the probe says that it is gone: 404, and 401 and 403 where no token is sent.
+    #[serde(default)]
+    pub probe_gone: Option<Vec<u16>>,
 }
 
 fn default_algorithm() -> Algorithm {
@@ -87,10 +87,6 @@ fn default_parallel() -> u32 {
 
 fn default_alive() -> Vec<u16> {
     vec![200]
-}
-
-fn default_gone() -> Vec<u16> {
-    vec![401, 403, 404]
 }
 
 impl OidcBackchannelConfig {
@@ -119,16 +115,33 @@ impl OidcBackchannelConfig {
         if !template.contains("{sid}") || is_http(probe_url(template, "sub", "sid")).is_none() {
             return Err("probe_url is an http or https URL that holds {sid}".to_owned());
         }
-        if self.probe_alive.is_empty() || self.probe_gone.is_empty() {
+        let gone = self.gone();
+        if self.probe_alive.is_empty() || gone.is_empty() {
             return Err("probe_alive and probe_gone hold at least one status each".to_owned());
         }
-        if let Some(both) = self.probe_alive.iter().find(|status| self.probe_gone.contains(status)) {
+        if let Some(both) = self.probe_alive.iter().find(|status| gone.contains(status)) {
             return Err(format!("{both} stands in probe_alive and in probe_gone"));
         }
-        if self.probe_alive.iter().chain(&self.probe_gone).any(|s| matches!(s, 429 | 503)) {
+        if self.probe_alive.iter().chain(gone).any(|s| matches!(s, 429 | 503)) {
             return Err("429 and 503 say nothing of a session".to_owned());
         }
+        let refusal = gone.iter().find(|status| self.probe_token.is_some() && matches!(status, 401 | 403));
+        if let Some(status) = refusal {
+            return Err(format!(
+                "{status} in probe_gone cannot go with probe_token: it is also the answer to a token that has \
+                 expired, by which every session would count as gone"
+            ));
+        }
         Ok(())
+    }
+
+    /// Statuses by which the probe says that a session is gone.
+    pub(super) fn gone(&self) -> &[u16] {
+        match &self.probe_gone {
+            Some(given) => given,
+            None if self.probe_token.is_some() => &[404],
+            None => &[401, 403, 404],
+        }
     }
 
     /// The provider's store, if it is to be asked.
@@ -161,4 +174,37 @@ fn is_http(url: Option<Url>) -> Option<Url> {
             && url.username().is_empty()
             && url.password().is_none()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_token_a_refused_probe_means_gone_and_with_one_it_does_not() {
+        let config = |more: serde_json::Value| {
+            let mut keys = serde_json::json!({
+                "issuer": "https://login.example.com",
+                "client_id": "wiki",
+                "logout_uri": "https://wiki.example.com/logout",
+                "signing_keys": "keys.json",
+                "probe_url": "https://wiki.example.com/sessions/{sid}",
+            });
+            for (key, value) in more.as_object().expect("keys") {
+                keys[key] = value.clone();
+            }
+            let config: OidcBackchannelConfig = serde_json::from_value(keys).expect("a configuration");
+            config.check().map(|()| config.gone().to_vec())
+        };
+        let rows = [
+            (serde_json::json!({}), Some(vec![401, 403, 404])),
+            (serde_json::json!({"probe_gone": [401]}), Some(vec![401])),
+            (serde_json::json!({"probe_token": "secret"}), Some(vec![404])),
+            (serde_json::json!({"probe_token": "secret", "probe_gone": [404, 410]}), Some(vec![404, 410])),
+            (serde_json::json!({"probe_token": "secret", "probe_gone": [401, 403, 404]}), None),
+        ];
+        for (more, expected) in rows {
+            assert_eq!(config(more.clone()).ok(), expected, "{more}");
+        }
+    }
 }

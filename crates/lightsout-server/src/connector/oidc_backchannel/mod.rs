@@ -12,6 +12,7 @@ mod receiver;
 mod token;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ use crate::store::{Db, DbError, NewOidcSession, OidcSessionRow};
 
 const NONE_REGISTERED: &str = "no session of this user at this relying party is known that began before \
      the request: whoever signs people in sends oidc {iss, client_id, sub, sid} with POST /v1/sessions";
+
+const NEVER_ALIVE: &str = "the probe shows none of the registered sessions alive before the token was sent, \
+     and showed none of anybody since the service was started; is probe_url right?";
 
 /// The begin that is stored for a session of unknown begin.
 const UNKNOWN_BEGIN: i64 = 0;
@@ -58,6 +62,9 @@ pub struct OidcBackchannel {
     sids: Option<Sids>,
     /// Sessions that were ended while others of the same target failed: counted when the target is.
     unreported: Mutex<HashSet<String>>,
+    /// Whether the probe ever said of a known session that it lives. Until then its "gone" may be that
+    /// of a wrong address.
+    showed_life: AtomicBool,
 }
 
 impl OidcBackchannel {
@@ -79,7 +86,8 @@ impl OidcBackchannel {
         let client = web::client(REQUEST_TIMEOUT_MAX.min(timeout / 4), config.ca_file.as_ref())?;
         let receiver = Receiver::new(client, Pace::new(config.rate_per_s), clock.clone());
         let (sids, random, unreported) = (config.sids()?, Random::from_os(), Mutex::default());
-        Ok(Self { config, db, clock, random, timeout, keys, receiver, sids, unreported })
+        let showed_life = AtomicBool::new(false);
+        Ok(Self { config, db, clock, random, timeout, keys, receiver, sids, unreported, showed_life })
     }
 
     /// The known sessions of each target that are over: those registered, and those that the provider's
@@ -98,10 +106,17 @@ impl OidcBackchannel {
             .list_oidc_sessions(&self.config.issuer, &self.config.client_id, &users)
             .await
             .map_err(database_failed)?;
-        let registered: HashSet<(String, String)> =
-            rows.iter().map(|row| (row.user_id.clone(), row.sid.clone())).collect();
-        let unknown = shown.into_iter().filter(|s| !registered.contains(&(s.user_id.clone(), s.sid.clone())));
-        rows.extend(unknown.map(OidcSessionRow::from));
+        let mut unknown: HashMap<(String, String), NewOidcSession> = HashMap::new();
+        for session in shown {
+            unknown.entry((session.user_id.clone(), session.sid.clone())).or_insert(session);
+        }
+        for row in &mut rows {
+            // What the store shows lives, although it was registered for a shorter time.
+            if let Some(session) = unknown.remove(&(row.user_id.clone(), row.sid.clone())) {
+                row.expires_at = row.expires_at.max(session.expires_at);
+            }
+        }
+        rows.extend(unknown.into_values().map(OidcSessionRow::from));
         rows.sort_by(|a, b| (&a.user_id, &a.sid).cmp(&(&b.user_id, &b.sid)));
         let now = self.clock.now_ms();
         let mut items = Vec::new();
@@ -229,14 +244,9 @@ impl OidcBackchannel {
             format!("the receiver answers {status} to a request without a token; 400 is expected")
         });
         if self.config.probe_url.is_some() {
-            let life = self.receiver.probe(&self.config, "lightsout-check", &self.random.session_id()).await;
-            notes.push(match life {
-                Life::Gone => "the probe says of a session that never was that it is gone".to_owned(),
-                Life::Alive => {
-                    "the probe says of a session that never was that it lives: it proves nothing".to_owned()
-                }
-                Life::Unclear => "the probe gives no answer that is in probe_alive or probe_gone".to_owned(),
-            });
+            let never_was = self.random.session_id();
+            let (life, status) = self.receiver.probe(&self.config, "lightsout-check", &never_was).await;
+            notes.push(probe_note(life, status));
         }
         Ok(Answer { replies: Vec::new(), notes })
     }
@@ -267,6 +277,19 @@ impl OidcBackchannel {
 fn database_failed(error: DbError) -> ConnectorError {
     tracing::warn!(error = &error as &dyn std::error::Error, "registered sids could not be read");
     ConnectorError::Unreachable("the service's own database failed".to_owned())
+}
+
+/// What the probe's answer about a session that never was shows.
+fn probe_note(life: Life, status: Option<u16>) -> String {
+    let Some(status) = status else { return "the probe gives no answer".to_owned() };
+    let means = match life {
+        Life::Gone => {
+            "that is in probe_gone and shows only that something answers: a wrong probe_url may say the same"
+        }
+        Life::Alive => "that is in probe_alive: it proves nothing",
+        Life::Unclear => "that is neither in probe_alive nor in probe_gone",
+    };
+    format!("the probe answers {status} to a session that never was: {means}")
 }
 
 fn could_not_tell(unclear: usize, all: usize) -> Reply {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::keys::SigningKey;
 use super::receiver::{Delivery, Life};
 use super::{
-    NONE_REGISTERED, NOTED_AT_ONCE, OidcBackchannel, UNKNOWN_BEGIN, UNREPORTED_MAX, could_not_tell, token,
+    NEVER_ALIVE, NONE_REGISTERED, NOTED_AT_ONCE, OidcBackchannel, UNKNOWN_BEGIN, UNREPORTED_MAX,
+    could_not_tell, token,
 };
 use crate::connector::{ConnectorError, Reply, Session, Target};
 use crate::store::OidcSessionRow;
@@ -163,15 +164,18 @@ impl OidcBackchannel {
         let token = token::sign(key, self.config.algorithm, claims);
         let delivery = self.receiver.deliver(&self.config, &token).await;
         course.note(!matches!(delivery, Delivery::Lost(_)));
-        let over = Fate::Over { counts: before != Some(Life::Gone) };
+        let counts = before != Some(Life::Gone);
+        let over = Fate::Over { counts };
+        // What is in doubt is told again by a retry, and stays in doubt.
+        let taken_at = (counts || self.showed_life.load(Ordering::Relaxed)).then_some(at);
         match delivery {
-            Delivery::Taken => Outcome { fate: over, taken_at: Some(at), lost: None },
+            Delivery::Taken => Outcome { fate: over, taken_at, lost: None },
             Delivery::Lost(why) => {
                 Outcome { fate: Fate::NotTaken(why.clone()), taken_at: None, lost: Some(why) }
             }
             Delivery::Refused(why) => match self.probe_in_turn(course, item).await {
                 // Whatever the answer says: it is gone.
-                Ok(Some(Life::Gone)) => Outcome { fate: over, taken_at: Some(at), lost: None },
+                Ok(Some(Life::Gone)) => Outcome { fate: over, taken_at, lost: None },
                 _ => Fate::NotTaken(why).into(),
             },
         }
@@ -185,7 +189,10 @@ impl OidcBackchannel {
         if course.is_dead() || self.receiver.pace.turn(course.deadline).await.is_err() {
             return Err(NoTurn);
         }
-        let life = self.receiver.probe(&self.config, &item.row.sub, &item.row.sid).await;
+        let (life, _) = self.receiver.probe(&self.config, &item.row.sub, &item.row.sid).await;
+        if life == Life::Alive {
+            self.showed_life.store(true, Ordering::Relaxed);
+        }
         if life != Life::Unclear {
             course.note(true);
         }
@@ -225,6 +232,12 @@ impl OidcBackchannel {
         }
         if self.config.probe_url.is_none() {
             return Reply::Delivered;
+        }
+        // A probe at a wrong address says "gone" of everybody: what it never saw alive it cannot prove.
+        let all_gone_before = mine.iter().all(|(_, fate)| matches!(fate, Fate::Over { counts: false }));
+        let first_told = mine.iter().any(|(item, _)| !item.delivered);
+        if all_gone_before && first_told && !self.showed_life.load(Ordering::Relaxed) {
+            return Reply::Unknown(NEVER_ALIVE.to_owned());
         }
         Reply::Sessions(ended.map(|(item, _)| item.session()).collect())
     }

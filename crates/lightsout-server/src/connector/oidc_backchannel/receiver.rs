@@ -63,27 +63,33 @@ impl Receiver {
         }
     }
 
-    /// Asks whether a session lives.
-    pub(crate) async fn probe(&self, config: &OidcBackchannelConfig, sub: &str, sid: &str) -> Life {
+    /// Asks whether a session lives. With the status that said so; none where no answer came.
+    pub(crate) async fn probe(
+        &self,
+        config: &OidcBackchannelConfig,
+        sub: &str,
+        sid: &str,
+    ) -> (Life, Option<u16>) {
         let Some(url) = config.probe_url.as_deref().and_then(|template| probe_url(template, sub, sid)) else {
-            return Life::Unclear;
+            return (Life::Unclear, None);
         };
         let mut request = self.client.get(url);
         if let Some(token) = &config.probe_token {
             request = request.bearer_auth(token.0.expose_secret());
         }
-        let Ok(response) = web::send(request).await else { return Life::Unclear };
+        let Ok(response) = web::send(request).await else { return (Life::Unclear, None) };
         let status = response.status.as_u16();
         if matches!(status, 429 | 503) {
             self.pace.rest(&response.headers, self.clock.now_ms());
         }
-        if config.probe_alive.contains(&status) {
+        let life = if config.probe_alive.contains(&status) {
             Life::Alive
-        } else if config.probe_gone.contains(&status) {
+        } else if config.gone().contains(&status) {
             Life::Gone
         } else {
             Life::Unclear
-        }
+        };
+        (life, Some(status))
     }
 
     /// The status of a request that holds no token: 400 where logout tokens are taken.

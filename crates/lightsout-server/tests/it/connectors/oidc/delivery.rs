@@ -350,6 +350,8 @@ async fn what_cannot_work_is_said_before_anything_is_sent() {
             json!({"probe_url": "https://wiki/{sid}", "probe_gone": [200]}),
             "200 stands in probe_alive and in probe_gone",
         ),
+        (json!({"probe": true, "probe_gone": [404, 401]}), "401 in probe_gone cannot go with probe_token"),
+        (json!({"probe": true, "probe_gone": [403]}), "403 in probe_gone cannot go with probe_token"),
         (json!({"sids_sql": "SELECT 1"}), "sids_url and sids_sql go together"),
         (json!({"sids_url": "ftp://x", "sids_sql": "SELECT 1"}), "sids_url begins with"),
         (json!({"sids_url": "sqlite:x", "sids_sql": "SELECT 1"}), "it needs :subjects"),

@@ -79,6 +79,30 @@ async fn sids_of_the_providers_store_are_told_besides_the_registered_ones() {
 }
 
 #[tokio::test]
+async fn what_the_store_shows_lives_although_its_registration_has_expired() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let store = Store::new().await;
+        let wiki = Wiki::start(database, store.keys()).await;
+        let ann = wiki.h.user("ann").await;
+        let expires_at = jiff::Timestamp::from_millisecond(START_MS + 60_000).expect("in range");
+        let short = RegisterSession { expires_at: Some(expires_at), ..RegisterSession::default() };
+        wiki.register(&ann, "a1", short).await;
+        store.sign_in(&wiki, &ann, CLIENT_ID, "a1", Some(START_MS)).await;
+        wiki.h.advance(61_000);
+
+        let request =
+            CreateTermination { user_ids: vec![ann.as_str().into()], ..CreateTermination::default() };
+        let preview = wiki.h.admin.preview_termination(&request).await.expect("a preview");
+        let counted = preview.systems.iter().find(|s| s.system == "wiki").and_then(|s| s.sessions);
+        assert_eq!(counted, Some(1));
+        let outcome = wiki.end(&ann).await;
+        assert_eq!((outcome.outcome, outcome.sessions_ended), (OutcomeState::Ended, 1), "{outcome:?}");
+        assert!(!wiki.party.lives("a1"));
+        wiki.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn what_the_store_showed_once_is_told_again_although_the_store_forgot_it() {
     let store = Store::new().await;
     let wiki = Wiki::start(Database::Sqlite, store.keys()).await;

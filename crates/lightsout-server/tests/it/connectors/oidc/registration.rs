@@ -107,6 +107,34 @@ async fn a_repeated_registration_keeps_the_first_facts() {
 }
 
 #[tokio::test]
+async fn a_sid_that_is_registered_again_lives_as_long_as_the_longest_registration() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let wiki = Wiki::start(database, json!({})).await;
+        let ann = wiki.h.user("ann").await;
+        let until = |ms: i64| RegisterSession { expires_at: Some(at(ms)), ..RegisterSession::default() };
+        wiki.register(&ann, "a1", until(START_MS + 60_000)).await;
+        wiki.h.advance(61_000);
+        // The same sid twice in one request, and a shorter life after the longer one.
+        let entry = |ms: i64| RegisterSession {
+            user_id: Some(ann.as_str().into()),
+            oidc: Some(oidc(&ann, "a1")),
+            ..until(ms)
+        };
+        let both = vec![entry(START_MS + 62_000), entry(START_MS + 600_000)];
+        wiki.h.registrar.register_sessions(both).await.expect("registered");
+        wiki.register(&ann, "a1", until(START_MS + 63_000)).await;
+        wiki.h.advance(10_000);
+        let rows = wiki.h.app.db.list_oidc_sessions(ISSUER, CLIENT_ID, std::slice::from_ref(&ann)).await;
+        let rows: Vec<(i64, i64)> =
+            rows.expect("rows").into_iter().map(|row| (row.began_at, row.expires_at)).collect();
+        assert_eq!(rows, [(START_MS, START_MS + 600_000)], "the first begin, the last expiry");
+        assert_eq!(wiki.end(&ann).await.outcome, OutcomeState::DeliveredNotVerified);
+        assert_eq!(wiki.party.sids(), ["a1"]);
+        wiki.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn sessions_past_their_expiry_get_no_token_and_are_pruned() {
     for database in [Database::Sqlite, Database::Postgres] {
         let wiki = Wiki::start(database, json!({})).await;

@@ -85,6 +85,78 @@ async fn a_probe_that_cannot_tell_holds_up_the_verdict_until_it_can() {
 }
 
 #[tokio::test]
+async fn a_probe_token_that_has_expired_proves_nothing() {
+    for status in [401, 403] {
+        let wiki = Wiki::start(Database::Sqlite, json!({"probe": true})).await;
+        let ann = wiki.h.user("ann").await;
+        wiki.sign_in(&ann, "a1").await;
+        wiki.party.does(Does::Nothing);
+        wiki.party.seen().probe_answers = Some(status);
+        let id = wiki.terminate(&[&ann]).await;
+        for _ in 0..8 {
+            wiki.h.run_jobs().await;
+            wiki.h.advance(10_000);
+        }
+        let outcome = wiki.outcome(&id, &ann).await;
+        assert_eq!((outcome.outcome, outcome.verified_at), (OutcomeState::Unreachable, None), "{status}");
+        wiki.party.seen().probe_answers = None;
+        wiki.party.does(Does::Ends);
+        wiki.h.run_until_done(&id).await;
+        assert_eq!(wiki.outcome(&id, &ann).await.outcome, OutcomeState::Ended);
+        wiki.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_probe_at_a_wrong_address_proves_nothing() {
+    let (jwk, public) = keys::jwk(Algorithm::ES256, "k1");
+    let party = Party::down(public);
+    let wrong = format!("http://{}/nowhere/{{sid}}", party.address);
+    let more = json!({"probe": true, "probe_url": wrong});
+    let wiki = Wiki::start_with(Database::Sqlite, more, &json!({"keys": [jwk]}).to_string(), party).await;
+    wiki.party.come_up().await;
+    let (ann, bob) = (wiki.h.user("ann").await, wiki.h.user("bob").await);
+    for (user, sid) in [(&ann, "a1"), (&ann, "a2"), (&bob, "b1")] {
+        wiki.sign_in(user, sid).await;
+    }
+    wiki.party.does(Does::EndsOthers("a2"));
+    let id = wiki.terminate(&[&ann, &bob]).await;
+    wiki.h.run_jobs().await;
+    // What failed first and was taken later is no more proven than what was taken at once.
+    wiki.party.does(Does::Nothing);
+    wiki.h.run_until_done(&id).await;
+    for retried in [false, true] {
+        if retried {
+            wiki.h.admin.retry_termination(&id).await.expect("open again");
+            wiki.h.run_until_done(&id).await;
+        }
+        for user in [&ann, &bob] {
+            let outcome = wiki.outcome(&id, user).await;
+            assert_eq!((outcome.outcome, outcome.verified_at), (OutcomeState::UnknownSessions, None));
+            let detail = outcome.detail.expect("why");
+            assert!(detail.contains("is probe_url right?"), "{retried}: {detail}");
+        }
+    }
+    assert!(wiki.party.lives("a2"));
+    assert_eq!(sorted(wiki.party.sids())[0], "a1", "the tokens were sent all the same");
+    wiki.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_gone_already_is_believed_of_a_probe_that_showed_somebody_alive() {
+    let wiki = Wiki::start(Database::Sqlite, json!({"probe": true})).await;
+    let (ann, bob) = (wiki.h.user("ann").await, wiki.h.user("bob").await);
+    wiki.register(&ann, "a1", RegisterSession::default()).await;
+    assert_eq!(wiki.end(&ann).await.outcome, OutcomeState::UnknownSessions, "it showed nobody yet");
+    wiki.sign_in(&bob, "b1").await;
+    assert_eq!(wiki.end(&bob).await.outcome, OutcomeState::Ended);
+    let outcome = wiki.end(&ann).await;
+    assert_eq!((outcome.outcome, outcome.sessions_ended), (OutcomeState::NothingFound, 0));
+    assert!(outcome.verified_at.is_some());
+    wiki.finish().await;
+}
+
+#[tokio::test]
 async fn an_unfriendly_status_counts_as_done_only_where_the_probe_shows_it() {
     for (probe, state) in [(true, OutcomeState::Waiting), (false, OutcomeState::Unreachable)] {
         let more = if probe { json!({"probe": true}) } else { json!({}) };
@@ -155,12 +227,18 @@ async fn a_look_without_anybody_says_what_it_saw_and_changes_nothing() {
             "tokens are signed with ES256, key k1",
             "1 sessions at this relying party are registered",
             "the receiver answers 400 to a request without a token, as it should",
-            "the probe says of a session that never was that it is gone",
+            "the probe answers 404 to a session that never was: that is in probe_gone and shows only that \
+             something answers: a wrong probe_url may say the same",
         ]
     );
     assert!(wiki.party.lives("a1") && wiki.party.calls().is_empty());
-    wiki.party.seen().probe_answers = Some(200);
-    let notes = connector.find(&[]).await.expect("it answers").notes.join("\n");
-    assert!(notes.contains("that it lives: it proves nothing"), "{notes}");
+    for (status, means) in [
+        (200, "the probe answers 200 to a session that never was: that is in probe_alive: it proves nothing"),
+        (401, "the probe answers 401 to a session that never was: that is neither in probe_alive nor"),
+    ] {
+        wiki.party.seen().probe_answers = Some(status);
+        let notes = connector.find(&[]).await.expect("it answers").notes.join("\n");
+        assert!(notes.contains(means), "{notes}");
+    }
     wiki.finish().await;
 }
