@@ -215,7 +215,9 @@ impl Sql {
         seen: &Seen,
     ) -> Result<Option<Reply>, ConnectorError> {
         let (unreadable, long, keyless) = (seen.unreadable.count, seen.too_long.count, seen.without_key);
-        if seen.readable == 0 && unreadable + long + keyless > 0 {
+        // Once sessions were read here, what is left and cannot be read is a note.
+        let was_read = self.path_is_right.load(Ordering::Relaxed) && keyless == 0;
+        if seen.readable == 0 && unreadable + long + keyless > 0 && !was_read {
             let n = unreadable + long + keyless;
             let why = if keyless == n {
                 return Err(ready.look.unreadable("session_key"));
