@@ -125,6 +125,12 @@ impl OidcBackchannelConfig {
         if self.probe_alive.iter().chain(gone).any(|s| matches!(s, 429 | 503)) {
             return Err("429 and 503 say nothing of a session".to_owned());
         }
+        Ok(())
+    }
+
+    /// Refuses, before anything is asked, statuses by which the probe would refuse its own token.
+    pub(super) fn check_probe_token(&self) -> Result<(), String> {
+        let gone = self.gone();
         let refusal = gone.iter().find(|status| self.probe_token.is_some() && matches!(status, 401 | 403));
         if let Some(status) = refusal {
             return Err(format!(
@@ -194,7 +200,7 @@ mod tests {
                 keys[key] = value.clone();
             }
             let config: OidcBackchannelConfig = serde_json::from_value(keys).expect("a configuration");
-            config.check().map(|()| config.gone().to_vec())
+            config.check_probe_token().map(|()| config.gone().to_vec())
         };
         let rows = [
             (serde_json::json!({}), Some(vec![401, 403, 404])),

@@ -82,6 +82,7 @@ impl OidcBackchannel {
         timeout: Duration,
     ) -> Result<Self, String> {
         config.check()?;
+        config.check_probe_token()?;
         let keys = KeyFile::open(&config.signing_keys, config.algorithm, config.kid.clone())?;
         let client = web::client(REQUEST_TIMEOUT_MAX.min(timeout / 4), config.ca_file.as_ref())?;
         let receiver = Receiver::new(client, Pace::new(config.rate_per_s), clock.clone());
