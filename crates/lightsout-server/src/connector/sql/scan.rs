@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 
 use futures_util::TryStreamExt;
 
-use super::super::matching::Matcher;
-use super::super::shown_key;
-use super::super::value::{Scalar, read};
 use super::failure::failure;
 use super::plan::Scan;
 use super::ready::{CHUNK, Ready};
 use super::value::Value;
 use super::{ConnectorError, Owners, Path, Reply, Sql, ended_none};
+use crate::connector::matching::Matcher;
+use crate::connector::shown_key;
+use crate::connector::value::{Scalar, read};
 
 /// What a pass over every row saw.
 #[derive(Default)]
