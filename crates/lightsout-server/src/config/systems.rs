@@ -128,8 +128,8 @@ impl Kind {
             Self::OidcBackchannel(config) => {
                 Arc::new(OidcBackchannel::new((**config).clone(), db.clone(), clock, timeout)?)
             }
-            Self::Http(config) => Arc::new(Http::new(config, clock)?),
-            Self::Box(config) => Arc::new(BoxApi::new(config, clock)?),
+            Self::Http(config) => Arc::new(Http::new(config, clock, timeout)?),
+            Self::Box(config) => Arc::new(BoxApi::new(config, clock, timeout)?),
             Self::Stateless(config) => Arc::new(Stateless::new(*config)),
         })
     }

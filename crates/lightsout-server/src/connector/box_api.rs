@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use lightsout_client::{
@@ -65,12 +65,16 @@ pub enum By {
     Id,
 }
 
+/// What is replied for those who were not reached.
+const LATE: &str = "not called yet: the pass was out of time";
+
 /// Box.
 #[derive(Debug)]
 pub struct BoxApi {
     by: By,
     client: Client,
     clock: Clock,
+    timeout: Duration,
     /// Until when Box asked to wait.
     held_until: Mutex<Option<i64>>,
 }
@@ -84,13 +88,15 @@ enum Sent {
 }
 
 impl BoxApi {
-    /// Reads the credentials, and says what of the configuration cannot work. Nothing is sent.
-    pub fn new(config: &BoxConfig, clock: Clock) -> Result<Self, String> {
-        let retry = Retry { attempts_max: 2, deadline: Duration::from_secs(20), ..Retry::default() };
+    /// Reads the credentials, and says what of the configuration cannot work. Nothing is sent. A pass
+    /// answers within `timeout`.
+    pub fn new(config: &BoxConfig, clock: Clock, timeout: Duration) -> Result<Self, String> {
+        let deadline = Duration::from_secs(20).min(timeout / 4);
+        let retry = Retry { attempts_max: 2, deadline, ..Retry::default() };
         let mut builder = Client::builder(auth(config)?)
             .base_url(config.base_url.as_deref().unwrap_or(BOX))
             .user_agent(concat!("lightsout/", env!("CARGO_PKG_VERSION")))
-            .timeout(Duration::from_secs(15))
+            .timeout(Duration::from_secs(15).min(timeout / 4))
             .retry(retry);
         if let Some(file) = &config.ca_file {
             let pem =
@@ -98,23 +104,24 @@ impl BoxApi {
             builder = builder.root_certificates(&pem);
         }
         let client = builder.build().map_err(|e| e.to_string())?;
-        Ok(Self { by: config.by, client, clock, held_until: Mutex::new(None) })
+        Ok(Self { by: config.by, client, clock, timeout, held_until: Mutex::new(None) })
     }
 
     /// Says what of a configuration cannot work, without connecting.
     pub fn check(config: &BoxConfig) -> Result<(), String> {
-        Self::new(config, Clock::system()).map(|_| ())
+        Self::new(config, Clock::system(), Duration::from_mins(1)).map(|_| ())
     }
 
     async fn end_all(&self, targets: &[Target]) -> Result<Answer, ConnectorError> {
         if let Some(wait) = self.wait() {
             return Err(ConnectorError::Unreachable(format!("Box asked to wait another {wait} s")));
         }
+        let until = Instant::now() + self.timeout * 7 / 10;
         let mut replies = vec![Reply::Delivered; targets.len()];
         let (mut failed, mut worked) = (None, false);
         let numbers: Vec<usize> = (0..targets.len()).collect();
         for some in numbers.chunks(BATCH) {
-            match self.end_some(targets, some, &mut replies).await {
+            match self.end_some(targets, some, until, &mut replies).await {
                 Ok(()) => worked = true,
                 Err(error) => {
                     for n in some {
@@ -139,10 +146,17 @@ impl BoxApi {
         &self,
         targets: &[Target],
         some: &[usize],
+        until: Instant,
         replies: &mut [Reply],
     ) -> Result<(), ConnectorError> {
         let mut left = some.to_vec();
         while !left.is_empty() {
+            if Instant::now() >= until {
+                for n in left {
+                    replies[n] = Reply::Failed(LATE.to_owned());
+                }
+                return Ok(());
+            }
             let names: Vec<String> = left.iter().map(|n| targets[*n].subject.clone()).collect();
             let unknown = match self.send(names).await {
                 Sent::Accepted => return Ok(()),

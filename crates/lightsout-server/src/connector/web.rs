@@ -65,7 +65,50 @@ fn explain(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     if chain.contains("certificate") || chain.contains("CertificateError") {
-        return format!("its certificate is not trusted ({chain})");
+        return format!("its certificate is not trusted ({})", certificate_problem(&chain));
     }
     if error.is_connect() { "no connection".to_owned() } else { "the connection broke".to_owned() }
+}
+
+/// A certificate's complaint without the names in it, by the words of rustls.
+fn certificate_problem(text: &str) -> &'static str {
+    let kinds = [
+        (["UnknownIssuer", "unknown issuer"], "signed by nobody who is trusted; is ca_file right?"),
+        (["NotValidForName", "not valid for name"], "not for this host's name"),
+        (["NotValidYet", "not valid yet"], "not valid yet"),
+        (["RevocationList", "revocation list"], "the list of revoked ones cannot be used"),
+        (["Expired", "expired"], "expired"),
+        (["Revoked", "revoked"], "revoked"),
+        (["CaUsedAsEndEntity", "end entity"], "a certificate authority's own"),
+        (["InvalidPurpose", "extended key usage"], "not made for a server"),
+        (["BadSignature", "Unsupported"], "its signature cannot be checked"),
+        (["BadEncoding", "UnhandledCriticalExtension"], "it cannot be read"),
+    ];
+    let is_in = |words: &[&str; 2]| words.iter().any(|word| text.contains(word));
+    kinds.iter().find(|(words, _)| is_in(words)).map_or("refused", |(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificates_complaint_shows_no_name() {
+        for (text, kind) in [
+            ("invalid peer certificate: UnknownIssuer", "nobody who is trusted"),
+            (
+                "invalid peer certificate: certificate not valid for name \"vpn.acme.example\"; certificate is only valid for DnsName(\"expired.acme.example\")",
+                "not for this host's name",
+            ),
+            (
+                "invalid peer certificate: certificate expired: verification time 2 (UNIX), but certificate is not valid after 1 (1 seconds ago)",
+                "expired",
+            ),
+            ("invalid peer certificate: Other(OtherError(\"acme.example\"))", "refused"),
+        ] {
+            let said = certificate_problem(text);
+            assert!(said.contains(kind), "{text}: {said}");
+            assert!(!said.contains("acme"), "{said}");
+        }
+    }
 }

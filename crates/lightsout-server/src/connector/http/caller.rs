@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -40,6 +40,8 @@ pub(super) enum Problem {
     Person(String),
     /// This name cannot be asked for at all.
     Unfit(String),
+    /// Not called: the pass has no time left.
+    Late,
 }
 
 /// The same as [`ConnectorError`], for many.
@@ -75,6 +77,7 @@ impl Problem {
             | Self::Broken(Why::Unreachable(text) | Why::Unexpected(text))
             | Self::Person(text)
             | Self::Unfit(text) => text,
+            Self::Late => "not called yet: the pass was out of time",
         }
     }
 }
@@ -146,11 +149,13 @@ impl Caller {
         let mut renewed = false;
         let mut attempt = 1;
         loop {
-            paced.pace.turn(WAIT_MAX).await.map_err(|wait| asks_to_wait(wait, attempt == 1))?;
+            turn(paced, scope, attempt == 1).await?;
             let token = match &self.tokens {
                 Some((token, tokens)) => Some(tokens.token(self, token).await?),
                 None => None,
             };
+            // A new token may have taken long.
+            left(scope)?;
             let request = self.request(&paced.call, url.clone(), scope, token.as_ref(), more)?;
             let response = web::send(request).await?;
             let status = response.status.as_u16();
@@ -329,6 +334,21 @@ fn form<'a>(fields: impl Iterator<Item = (&'a str, String)>, more: Option<(&'a s
 
 fn remaining(headers: &HeaderMap) -> Option<u32> {
     headers.get("x-rate-limit-remaining")?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Waits for a turn, no longer than the pass lasts.
+async fn turn(paced: &Paced, scope: &Scope<'_>, first: bool) -> Result<(), Problem> {
+    let longest = left(scope)?.min(WAIT_MAX);
+    let is_late = |wait| longest < WAIT_MAX && wait <= WAIT_MAX;
+    let why = |wait| if is_late(wait) { Problem::Late } else { asks_to_wait(wait, first) };
+    paced.pace.turn(longest).await.map_err(why)
+}
+
+/// The time that is left for calls.
+fn left(scope: &Scope<'_>) -> Result<Duration, Problem> {
+    let Some(until) = scope.until else { return Ok(Duration::MAX) };
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(Problem::Late) } else { Ok(left) }
 }
 
 fn asks_to_wait(wait: Duration, first: bool) -> Problem {

@@ -36,10 +36,10 @@ pub(super) async fn id_of(
     caller: &Caller,
     paced: &Paced,
     lookup: &Lookup,
-    subject: &str,
+    scope: &Scope<'_>,
 ) -> Result<Option<String>, Problem> {
-    let scope = Scope { subject, now: caller.clock.now_ms(), ..Scope::default() };
-    let answer = caller.call(paced, &scope).await?;
+    let subject = scope.subject;
+    let answer = caller.call(paced, scope).await?;
     let code = answer.code(caller.error.as_ref());
     if lookup.nobody.contains(&answer.status)
         || code.is_some_and(|code| lookup.nobody_error.iter().any(|known| known == code))

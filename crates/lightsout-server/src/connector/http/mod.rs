@@ -13,7 +13,7 @@ mod sign;
 mod template;
 mod tokens;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -84,14 +84,19 @@ pub struct Http {
     verify: Option<Paced>,
     check: Option<Paced>,
     parallel: usize,
-    known: Mutex<HashMap<String, (String, Instant)>>,
-    /// By a person's id, what was ordered to end and is still shown.
-    ordered: Mutex<HashMap<String, HashSet<String>>>,
+    /// How long a pass may take.
+    timeout: Duration,
+    /// By subject and time of the request: between two requests a name may pass to another account.
+    known: Mutex<HashMap<(String, i64), (String, Instant)>>,
+    /// By a person's id, what was ordered to end and is still shown, and the newest request for which
+    /// it was.
+    ordered: Mutex<HashMap<String, HashMap<String, i64>>>,
 }
 
 impl Http {
     /// Reads the recipe, and says what of the configuration cannot work. Connects at the first pass.
-    pub fn new(config: &HttpConfig, clock: Clock) -> Result<Self, String> {
+    /// A pass answers within `timeout`.
+    pub fn new(config: &HttpConfig, clock: Clock, timeout: Duration) -> Result<Self, String> {
         let mut recipe = Recipe::load(&config.recipe)?;
         recipe.ends_by_s = config.ends_by_s.or(recipe.ends_by_s);
         if recipe.ends_by_s.is_some() && recipe.verify.is_none() {
@@ -119,7 +124,7 @@ impl Http {
             sign::key(secret).map_err(|why| format!("secrets.{}: {why}", sign.secret))
         });
         let caller = Caller {
-            http: web::client(CALL_MAX, config.ca_file.as_ref())?,
+            http: web::client(CALL_MAX.min(timeout / 4), config.ca_file.as_ref())?,
             base,
             setup,
             headers: recipe.headers.clone(),
@@ -143,6 +148,7 @@ impl Http {
             check: recipe.check.as_ref().map(|check| paced(check.call())),
             parallel: config.parallel.or(recipe.rate.parallel).unwrap_or(PARALLEL).min(64),
             recipe,
+            timeout,
             known: Mutex::default(),
             ordered: Mutex::default(),
         })
@@ -150,11 +156,11 @@ impl Http {
 
     /// Says what of a configuration cannot work, without connecting.
     pub fn check(config: &HttpConfig) -> Result<(), String> {
-        Self::new(config, Clock::system()).map(|_| ())
+        Self::new(config, Clock::system(), Duration::from_mins(1)).map(|_| ())
     }
 
-    /// So many that a pass ends within its time: two thirds of a minute for the calls that are made
-    /// for each person, at their pace.
+    /// So many that a pass ends within its time: two thirds of it, or of a minute, for the calls that
+    /// are made for each person, at their pace.
     fn targets_per_job(&self) -> usize {
         let one_list = self.recipe.verify.as_ref().is_some_and(|verify| verify.owner.is_some());
         let lookup = self.lookup.as_ref().map(|(_, paced)| paced);
@@ -162,9 +168,10 @@ impl Http {
         let verify = self.verify.as_ref().filter(|_| !one_list);
         let each: Vec<&Arc<Pace>> =
             lookup.into_iter().chain(end).chain(verify).map(|paced| &paced.pace).collect();
+        let seconds = usize::try_from(self.timeout.as_secs().min(60)).unwrap_or(60) * 2 / 3;
         let people = |pace: &&Arc<Pace>| {
             let calls = each.iter().filter(|other| Arc::ptr_eq(other, pace)).count();
-            pace.per_minute().map(|n| n as usize * 2 / 3 / calls)
+            pace.per_minute().map(|n| n as usize * seconds / 60 / calls)
         };
         let most = TARGETS_MAX.max(self.recipe.end.batch.unwrap_or(0));
         each.iter().filter_map(people).min().map_or(most, |people| people.clamp(1, most))

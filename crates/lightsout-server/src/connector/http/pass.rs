@@ -45,6 +45,10 @@ struct Pass<'a> {
     http: &'a Http,
     targets: &'a [Target],
     now: i64,
+    /// When no more is looked at, and when nothing more is called. What a call under way still takes
+    /// is within the pass's time.
+    looks_until: Instant,
+    until: Instant,
     /// Calls that nothing whole was answered to, and whether any other was answered.
     broken: AtomicUsize,
     answered: AtomicBool,
@@ -54,18 +58,18 @@ struct Pass<'a> {
 
 /// Ends what is over, and replies.
 pub(super) async fn end(http: &Http, targets: &[Target]) -> Result<Answer, ConnectorError> {
-    let pass = Pass::new(http, targets);
+    // Looking leaves time to end something in the same pass, else a slow system would be looked at for ever.
+    let pass = Pass::new(http, targets, if http.recipe.end_is_bulk() { 65 } else { 40 });
     let (mut results, people) = pass.look().await;
-    let mut matcher = Matcher::ending(targets);
+    let mut sessions = vec![Reply::Sessions(Vec::new()); people.len()];
     let mut orders = Vec::new();
     for (n, person) in people.iter().enumerate() {
-        match pass.order(n, person, &mut matcher) {
+        match pass.order(n, person, &mut sessions[n]) {
             Ok(order) => orders.extend(order),
             Err(problem) => results[person.target] = Some(Err(problem)),
         }
     }
     let mut failed = pass.carry_out(&people, &orders).await;
-    let sessions = matcher.into_replies();
     let ordered: HashSet<usize> = orders.iter().map(|order| order.person).collect();
     for (n, person) in people.iter().enumerate() {
         let result = &mut results[person.target];
@@ -74,7 +78,7 @@ pub(super) async fn end(http: &Http, targets: &[Target]) -> Result<Answer, Conne
         }
         *result = Some(match failed.remove(&n) {
             Some(problem) => Err(problem),
-            None => pass.ended(person, ordered.contains(&n), &sessions[person.target]),
+            None => pass.ended(person, ordered.contains(&n), &sessions[n]),
         });
     }
     replies(results)
@@ -82,19 +86,13 @@ pub(super) async fn end(http: &Http, targets: &[Target]) -> Result<Answer, Conne
 
 /// Looks only.
 pub(super) async fn find(http: &Http, targets: &[Target]) -> Result<Answer, ConnectorError> {
-    let pass = Pass::new(http, targets);
+    let pass = Pass::new(http, targets, 70);
     let (mut results, people) = pass.look().await;
-    let mut matcher = Matcher::finding(targets);
-    for person in &people {
-        if let Some(Ok(Seen::Sessions(listed))) = &person.seen {
-            for session in listed {
-                matcher.take_for(person.target, session.key.as_bytes(), session.began_at);
-            }
-        }
-    }
-    let sessions = matcher.into_replies();
     for person in people {
-        let found = sessions[person.target].clone();
+        let mut found = Reply::Sessions(Vec::new());
+        if let Some(Ok(Seen::Sessions(listed))) = &person.seen {
+            (_, found) = pass.over(&person, listed, Matcher::finding);
+        }
         let result = pass.found(&person, found);
         results[person.target].get_or_insert(result);
     }
@@ -123,15 +121,21 @@ pub(super) async fn check(http: &Http) -> Result<Answer, ConnectorError> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(http: &'a Http, targets: &'a [Target]) -> Self {
-        let now = http.caller.clock.now_ms();
+    /// `looks` is the share of the time, in hundredths, that looking may take.
+    fn new(http: &'a Http, targets: &'a [Target], looks: u32) -> Self {
+        let (now, begin) = (http.caller.clock.now_ms(), Instant::now());
+        let (looks_until, until) = (begin + http.timeout * looks / 100, begin + http.timeout * 7 / 10);
         let (broken, answered) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { http, targets, now, broken, answered, down: OnceLock::new() }
+        Self { http, targets, now, looks_until, until, broken, answered, down: OnceLock::new() }
     }
 
     fn scope(&self, n: usize) -> Scope<'_> {
         let Target { subject, asked_at, .. } = &self.targets[n];
-        Scope { subject, asked_at: *asked_at, now: self.now, ..Scope::default() }
+        Scope { subject, asked_at: *asked_at, ..self.looking() }
+    }
+
+    fn looking(&self) -> Scope<'_> {
+        Scope { now: self.now, until: Some(self.looks_until), ..Scope::default() }
     }
 
     /// Awaits a call, unless one before it showed that the system as a whole fails.
@@ -142,6 +146,7 @@ impl<'a> Pass<'a> {
         let result = call.await;
         let is_down = match &result {
             Err(Problem::System(_)) => true,
+            Err(Problem::Late) => false,
             Err(Problem::Broken(_)) => {
                 let broken = self.broken.fetch_add(1, Ordering::Relaxed) + 1;
                 let most =
@@ -206,7 +211,7 @@ impl<'a> Pass<'a> {
     /// One list for everybody.
     async fn look_at_all(&self, people: &mut [Person]) {
         let (Some(verify), Some(paced)) = (&self.http.recipe.verify, &self.http.verify) else { return };
-        let scope = Scope { now: self.now, ..Scope::default() };
+        let scope = self.looking();
         let seen = self.attempt(look::seen(&self.http.caller, paced, verify, &scope)).await;
         let mut by_owner: BTreeMap<String, Vec<Listed>> = BTreeMap::new();
         if let Ok(Seen::Sessions(listed)) = &seen {
@@ -226,43 +231,64 @@ impl<'a> Pass<'a> {
         let subject = &self.targets[n].subject;
         let Some((lookup, paced)) = &self.http.lookup else { return Ok(Some(subject.clone())) };
         let now = Instant::now();
-        let known = self.http.known.lock().unwrap_or_else(PoisonError::into_inner).get(subject).cloned();
+        let name = (subject.clone(), self.targets[n].asked_at);
+        let known = self.http.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         if let Some((id, _)) = known.filter(|(_, until)| *until > now) {
             return Ok(Some(id));
         }
-        let id = look::id_of(&self.http.caller, paced, lookup, subject).await?;
+        let id = look::id_of(&self.http.caller, paced, lookup, &Scope { subject, ..self.looking() }).await?;
         if let Some(id) = &id {
             let mut known = self.http.known.lock().unwrap_or_else(PoisonError::into_inner);
             if known.len() >= KNOWN_MAX {
                 known.clear();
             }
-            known.insert(subject.clone(), (id.clone(), now + KNOWN_FOR));
+            known.insert(name, (id.clone(), now + KNOWN_FOR));
         }
         Ok(id)
     }
 
     /// What is to be called for a person; nothing, where only what began later is listed.
-    fn order(&self, n: usize, person: &Person, matcher: &mut Matcher<'_>) -> Of<Option<Order>> {
+    /// `sessions` becomes those that are over.
+    fn order(&self, n: usize, person: &Person, sessions: &mut Reply) -> Of<Option<Order>> {
         let everything = Some(Order { person: n, sessions: Vec::new() });
         match &person.seen {
-            Some(Err(problem @ Problem::System(_))) => Err(problem.clone()),
+            Some(Err(problem @ (Problem::System(_) | Problem::Late))) => Err(problem.clone()),
             Some(Err(problem)) if self.http.per_session => Err(problem.clone()),
             // What cannot be seen is ended nevertheless; the reply says that it was not seen.
             None | Some(Err(_)) => Ok(everything),
             Some(Ok(Seen::ValidFrom(from))) if self.holds(person, *from) => Ok(None),
             Some(Ok(Seen::ValidFrom(_))) => Ok(everything),
             Some(Ok(Seen::Sessions(listed))) => {
-                let mut over = Vec::new();
-                for session in listed {
-                    if matcher.take_for(person.target, session.key.as_bytes(), session.began_at) {
-                        over.push(session.key.clone());
-                    }
-                }
+                let over;
+                (over, *sessions) = self.over(person, listed, Matcher::ending);
                 // An empty list is no proof that nothing lives: the call reaches what is not listed.
                 let wanted = !over.is_empty() || (listed.is_empty() && !self.http.per_session);
                 Ok(wanted.then_some(Order { person: n, sessions: over }))
             }
         }
+    }
+
+    /// The keys of those that are over, and the reply that lists them. What was ordered before and is
+    /// still shown is surely over: it is no new sign-in, whichever request it was ordered for.
+    fn over<'s>(
+        &'s self,
+        person: &Person,
+        listed: &[Listed],
+        matcher: impl Fn(&'s [Target]) -> Matcher<'s>,
+    ) -> (Vec<String>, Reply) {
+        let ordered = self.http.ordered.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = ordered.get(&person.id);
+        let is_ordered = |key: &str| before.is_some_and(|b| b.contains_key(&key_digest(key.as_bytes())));
+        // One for each person: two names may be of one, whose sessions are then those of both.
+        let mut matcher = matcher(std::slice::from_ref(&self.targets[person.target]));
+        let mut over = Vec::new();
+        for session in listed {
+            let began_at = session.began_at.or_else(|| is_ordered(&session.key).then_some(i64::MIN));
+            if matcher.take_for(0, session.key.as_bytes(), began_at) {
+                over.push(session.key.clone());
+            }
+        }
+        (over, matcher.into_replies().remove(0))
     }
 
     /// Whether every living session began at or after the request.
@@ -287,7 +313,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn end_one(&self, person: &Person, sessions: &[String]) -> Of<()> {
-        let scope = Scope { id: &person.id, ..self.scope(person.target) };
+        let scope = Scope { id: &person.id, until: Some(self.until), ..self.scope(person.target) };
         let paced = &self.http.end;
         let call = async |scope: Scope<'_>| {
             let answer = self.http.caller.call(paced, &scope).await?;
@@ -338,7 +364,7 @@ impl<'a> Pass<'a> {
         let mut seen = HashSet::new();
         let ids: Vec<&str> =
             some.iter().map(|n| people[*n].id.as_str()).filter(|id| seen.insert(*id)).collect();
-        let scope = Scope { ids: &ids, now: self.now, ..Scope::default() };
+        let scope = Scope { ids: &ids, until: Some(self.until), ..self.looking() };
         let answer = http.caller.call(paced, &scope).await?;
         let code = answer.code(http.recipe.error.as_ref());
         if code.is_some_and(|code| end.split_on.iter().any(|known| known == code)) {
@@ -404,14 +430,19 @@ impl<'a> Pass<'a> {
     }
 
     /// What was ordered before and is still shown did not come back: the system has yet to carry the
-    /// order out.
+    /// order out. A newer request is told of it all the same, and so is one that did not hear of it.
     fn first_time(&self, person: &Person, mut sessions: Vec<Session>) -> Reply {
         let mut ordered = self.http.ordered.lock().unwrap_or_else(PoisonError::into_inner);
         if ordered.len() >= KNOWN_MAX {
             ordered.clear();
         }
         let before = ordered.entry(person.id.clone()).or_default();
-        sessions.retain(|session| before.insert(session.key.clone()));
+        let Target { asked_at, only, .. } = &self.targets[person.target];
+        sessions.retain(|Session { key, .. }| {
+            let told = before.get(key).copied();
+            before.insert(key.clone(), told.map_or(*asked_at, |at| at.max(*asked_at)));
+            told.is_none_or(|at| at < *asked_at) || only.as_ref().is_some_and(|only| !only.contains(key))
+        });
         Reply::Sessions(sessions)
     }
 
@@ -422,7 +453,7 @@ impl<'a> Pass<'a> {
         match &person.seen {
             Some(Ok(Seen::Sessions(listed))) => {
                 let keys: HashSet<String> = listed.iter().map(|s| key_digest(s.key.as_bytes())).collect();
-                before.retain(|key| keys.contains(key));
+                before.retain(|key, _| keys.contains(key));
             }
             Some(Ok(Seen::ValidFrom(from))) if self.holds(person, *from) => before.clear(),
             _ => {}

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -103,6 +104,8 @@ pub(super) struct Scope<'a> {
     pub(super) now: i64,
     pub(super) asked_at: i64,
     pub(super) token: &'a str,
+    /// When nothing more is called.
+    pub(super) until: Option<Instant>,
 }
 
 impl Scope<'_> {

@@ -1,5 +1,7 @@
 //! Box, played by the real service of this repository, and by a scripted server for its errors.
 
+use std::time::Duration;
+
 use lightsout_client::{Auth, Client, Subject};
 use lightsout_server::clock::Clock;
 use lightsout_server::connector::{BoxApi, BoxConfig, Connector, Reply, Target};
@@ -10,7 +12,7 @@ use super::target;
 
 fn connector(keys: Value) -> BoxApi {
     let config: BoxConfig = serde_json::from_value(keys).expect("known keys");
-    BoxApi::new(&config, Clock::system()).expect("it is right")
+    BoxApi::new(&config, Clock::system(), Duration::from_mins(1)).expect("it is right")
 }
 
 fn targets(names: &[&str]) -> Vec<Target> {
@@ -131,6 +133,17 @@ async fn a_failed_part_leaves_the_others_delivered() {
     let replies = connector.end(&targets(&names)).await.expect("a part").replies;
     assert!(replies[..100].iter().all(|reply| *reply == Reply::Delivered));
     assert!(replies[100..].iter().all(|reply| matches!(reply, Reply::Failed(_))));
+}
+
+#[tokio::test]
+async fn whom_a_pass_has_no_time_for_is_named() {
+    let server = Scripted::start(Script { token: Vec::new(), calls: vec![Answer::accepted(); 5] }).await;
+    let config = json!({"token": "hush", "base_url": server.url});
+    let config: BoxConfig = serde_json::from_value(config).expect("known keys");
+    let connector = BoxApi::new(&config, Clock::system(), Duration::ZERO).expect("it is right");
+    let replies = connector.end(&targets(&["a@x.example"])).await.expect("nobody was reached").replies;
+    assert_eq!(replies, [Reply::Failed("not called yet: the pass was out of time".to_owned())]);
+    assert!(server.calls().is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A vendor's API under the suite, by a full recipe and by one without begins; and what is its own.
 
 mod semantics;
+mod time;
 mod vendor;
 mod vendors;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lightsout_server::connector::{Connector, ConnectorError, Reply};
+use lightsout_server::clock::Clock;
+use lightsout_server::connector::{Connector, ConnectorError, Http, Reply};
 use serde_json::json;
 
 use super::super::{counts, target};
@@ -10,12 +11,12 @@ use super::vendor::{Answer, Request, Vendor, answer, recipe};
 use super::{Accounts, FULL, TOKEN, play};
 
 /// One ending call for a person, whose sessions are listed.
-fn by_person(text: &str) -> String {
+pub(super) fn by_person(text: &str) -> String {
     text.replace("DELETE /users/{id}/sessions/{session}", "DELETE /users/{id}/sessions")
 }
 
 /// The same vendor with that call.
-fn play_by_person(accounts: &mut Accounts, request: &Request) -> Answer {
+pub(super) fn play_by_person(accounts: &mut Accounts, request: &Request) -> Answer {
     if request.method == "DELETE" {
         let name = request.parts()[1].strip_prefix("/id?#of ").expect("an id of ours").to_owned();
         accounts.sessions.retain(|_, (owner, _)| *owner != name);
@@ -24,7 +25,7 @@ fn play_by_person(accounts: &mut Accounts, request: &Request) -> Answer {
     play(accounts, request)
 }
 
-fn sign_in(vendor: &Vendor<Accounts>, name: &str, key: &str, began_at: Option<i64>) {
+pub(super) fn sign_in(vendor: &Vendor<Accounts>, name: &str, key: &str, began_at: Option<i64>) {
     vendor.with(|accounts| accounts.sessions.insert(key.to_owned(), (name.to_owned(), began_at)));
 }
 
@@ -292,7 +293,17 @@ async fn a_wrong_certificate_is_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=signed by itself",
+        ])
         .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
@@ -305,11 +316,19 @@ async fn a_wrong_certificate_is_named() {
     let connector = |ca: Option<&std::path::Path>| {
         let config = json!({"recipe": "kratos", "base_url": service.url, "ca_file": ca});
         let config = serde_json::from_value(config).expect("known keys");
-        lightsout_server::connector::Http::new(&config, lightsout_server::clock::Clock::system())
-            .expect("right")
+        Http::new(&config, Clock::system(), Duration::from_mins(1)).expect("right")
     };
-    let error = connector(None).find(&[]).await.expect_err("nobody trusts it");
-    assert!(error.to_string().contains("its certificate is not trusted"), "{error}");
+    let error = connector(None).find(&[]).await.expect_err("nobody trusts it").to_string();
+    assert!(
+        error.ends_with("is not trusted (signed by nobody who is trusted; is ca_file right?)"),
+        "{error}"
+    );
+    let elsewhere = service.url.replace("127.0.0.1", "localhost");
+    let config = json!({"recipe": "kratos", "base_url": elsewhere, "ca_file": &certificate});
+    let config = serde_json::from_value(config).expect("known keys");
+    let other_name = Http::new(&config, Clock::system(), Duration::from_mins(1)).expect("right");
+    let error = other_name.find(&[]).await.expect_err("it is made out to 127.0.0.1").to_string();
+    assert!(error.ends_with("its certificate is not trusted (not for this host's name)"), "{error}");
     let error = connector(Some(&certificate)).find(&[]).await.expect_err("it is no Kratos");
     assert!(error.to_string().contains("it answered 404"), "{error}");
     service.stop().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -133,7 +133,7 @@ impl<S: Send + 'static> Vendor<S> {
         std::mem::take(&mut self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The connector for it, by these keys of the configuration.
+    /// The connector for it, by these keys of the configuration, and `timeout_ms` of a pass.
     pub(super) fn connector(&self, keys: Value) -> Http {
         self.connector_at(keys, Clock::system())
     }
@@ -141,8 +141,10 @@ impl<S: Send + 'static> Vendor<S> {
     pub(super) fn connector_at(&self, mut keys: Value, clock: Clock) -> Http {
         let keys = keys.as_object_mut().expect("an object");
         keys.entry("base_url").or_insert(json!(self.url));
+        let timeout_ms = keys.remove("timeout_ms").and_then(|ms| ms.as_u64());
         let config: HttpConfig = serde_json::from_value(Value::Object(keys.clone())).expect("known keys");
-        Http::new(&config, clock).expect("it is right")
+        let timeout = timeout_ms.map_or(Duration::from_mins(1), Duration::from_millis);
+        Http::new(&config, clock, timeout).expect("it is right")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The built-in recipes, each at a server that plays its vendor as the published documents have it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lightsout_server::clock::{Clock, timestamp};
 use lightsout_server::connector::{Connector, Reply, Session, Target};
@@ -136,6 +137,8 @@ struct Slack {
     sessions: BTreeMap<u64, String>,
     ordered: Vec<String>,
     owner: Option<String>,
+    /// Whether names are looked up whatever their case.
+    is_folded: bool,
 }
 
 fn play_slack(slack: &mut Slack, request: &Request) -> Answer {
@@ -145,7 +148,10 @@ fn play_slack(slack: &mut Slack, request: &Request) -> Answer {
     let no = |error: &str| answer(200, json!({"ok": false, "error": error}));
     match request.line().as_str() {
         "POST /users.lookupByEmail" => {
-            let email = request.form("email").expect("an email");
+            let mut email = request.form("email").expect("an email");
+            if slack.is_folded {
+                email = email.to_lowercase();
+            }
             match email.strip_suffix("@acme.example").filter(|name| *name != "nobody") {
                 Some(name) => answer(
                     200,
@@ -206,6 +212,51 @@ async fn slack_carries_orders_out_later_and_nothing_is_said_to_have_come_back() 
     vendor.with(|slack| slack.sessions.insert(1, "Uann".to_owned()));
     let third = connector.end(&targets).await.expect("answered").replies;
     assert_eq!(counts(&third[..2]), [1, 0], "now it came back");
+}
+
+#[tokio::test]
+async fn what_slack_was_told_to_end_is_no_new_sign_in_of_a_later_termination() {
+    let sessions: BTreeMap<u64, String> = [(1, "Uann".to_owned())].into();
+    let vendor = Vendor::start(Slack { sessions, ..Slack::default() }, play_slack).await;
+    let connector = slack(&vendor, "xoxp-hush");
+    let dated = |replies: Vec<Reply>| match &replies[..] {
+        [Reply::Sessions(sessions)] => sessions.iter().map(|session| session.dated).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let first = [target("ann@acme.example", 2_000)];
+    assert_eq!(dated(connector.end(&first).await.expect("answered").replies), [false]);
+    // The same request once more, by another that lost what it heard.
+    assert!(dated(connector.end(&first).await.expect("answered").replies).is_empty());
+    assert_eq!(dated(connector.find(&first).await.expect("answered").replies), [true], "never verified");
+    let unheard = [Target { only: Some(Arc::default()), ..first[0].clone() }];
+    vendor.with(|slack| slack.ordered.clear());
+    assert_eq!(dated(connector.end(&unheard).await.expect("answered").replies), [true], "it hears of it");
+    assert_eq!(vendor.with(|slack| slack.ordered.clone()), ["Uann"], "ordered once more");
+    // A later request, and the earlier one beside it.
+    let later = [target("ann@acme.example", 3_000)];
+    assert_eq!(dated(connector.end(&later).await.expect("answered").replies), [true]);
+    assert!(dated(connector.end(&first).await.expect("answered").replies).is_empty());
+    assert!(dated(connector.end(&later).await.expect("answered").replies).is_empty(), "not come back");
+    // A sign-in since is none of them.
+    vendor.with(|slack| slack.sessions.insert(2, "Uann".to_owned()));
+    let mut found = dated(connector.find(&later).await.expect("answered").replies);
+    found.sort_unstable();
+    assert_eq!(found, [false, true]);
+}
+
+#[tokio::test]
+async fn two_names_of_one_person_both_see_what_lives() {
+    let sessions: BTreeMap<u64, String> = [(1, "Uann".to_owned())].into();
+    let vendor = Vendor::start(Slack { sessions, ..Slack::default() }, play_slack).await;
+    let connector = slack(&vendor, "xoxp-hush");
+    // The look-up ignores case; this vendor gives both the one account.
+    let targets = ["ann@acme.example", "ANN@acme.example"].map(|name| target(name, 2_000));
+    vendor.with(|slack| slack.is_folded = true);
+    connector.end(&targets).await.expect("answered");
+    let found = connector.find(&targets).await.expect("answered").replies;
+    for reply in &found {
+        assert!(matches!(reply, Reply::Sessions(left) if left[..].iter().any(|s| s.dated)), "{found:?}");
+    }
 }
 
 #[tokio::test]
