@@ -83,7 +83,7 @@ async fn long_and_broken_values_are_told_and_passed_over() {
         let answer = connector.end(&[target("ann", 1)]).await.expect("ended");
         assert_eq!(counts(&answer.replies), [1]);
         let notes = answer.notes.join("\n");
-        assert!(notes.contains("3 values cannot be read, such as that of broken"), "{notes}");
+        assert!(notes.contains("3 values cannot be read, such as that of bro..."), "{notes}");
         assert!(
             notes.contains("1 values over 100 bytes were not read, such as that of long-ses..."),
             "{notes}"
