@@ -80,8 +80,8 @@ impl Target {
 pub struct Answer {
     /// One for each target, in order.
     pub replies: Vec<Reply>,
-    /// Sentences for people: what stands there and could not be read, named by half of their key at most; for a
-    /// call without targets, what was seen. No secret, person or address is in them.
+    /// Sentences for people: what stands there and could not be read, named by half of a key at
+    /// most; for a call without targets, what was seen. No secret, person or address is in them.
     pub notes: Vec<String>,
 }
 
