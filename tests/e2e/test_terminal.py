@@ -112,7 +112,7 @@ def test_bar_follows_and_ctrl_c_stops_only_the_following(make_service, open_term
     terminal = open_terminal(environment(tenant))
 
     terminal.type(f"{BINARY} users terminate-sessions --login {ann} --follow")
-    screen = terminal.shows("final", "0/1 people", "waiting      shop does not answer")
+    screen = terminal.shows("final", "0/1 people", "waiting      shop: the system did not answer")
     (termination,) = tenant.termination_ids()
     assert f"accepted     {termination}, 1 person" in screen and f"[{'':40}]" in screen, screen
     terminal.press("C-c")
