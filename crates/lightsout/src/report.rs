@@ -92,8 +92,11 @@ asked        {} by {}",
         text.push_str(&format!("\nfinished     {finished_at}"));
     }
     for system in &termination.systems {
+        // Where an end is not verified, it was told and no more.
+        let is_open = system.waiting + system.unreachable + system.gave_up > 0 && system.sessions_ended > 0;
+        let fate = if is_open { "told to end, not all verified" } else { "ended" };
         text.push_str(&format!(
-            "\nsystem       {}: {} ended",
+            "\nsystem       {}: {} {fate}",
             system.system,
             sessions(system.sessions_ended)
         ));
