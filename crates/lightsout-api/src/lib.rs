@@ -3,6 +3,7 @@
 //! Two wires share these types: Box's (`/2.0`, `/oauth2`), whose shapes follow Box's published
 //! OpenAPI document, and our own (`/v1`). Nothing here does I/O.
 
+mod barrier;
 mod directory;
 mod error;
 mod event;
@@ -11,6 +12,7 @@ mod oauth;
 mod session;
 mod termination;
 
+pub use barrier::{Barrier, Barriers, EndedSession};
 pub use directory::{
     CreateGroup, CreateGroupMembership, CreateUser, Group, GroupMembership, MembershipRole, Page, Reference,
     Role, UpdateGroup, UpdateGroupMembership, UpdateUser, User, UserStatus,
