@@ -17,6 +17,7 @@ use lightsout_server::random::Random;
 use lightsout_server::store::{Db, migrate};
 use lightsout_server::worker;
 use sqlx::{Connection, Executor};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// 2026-01-02T03:04:05Z, when every story begins.
@@ -103,6 +104,7 @@ impl Harness {
         let mut systems = BTreeMap::from([("shop".to_owned(), system(&shop))]);
         systems.extend(more(&db, &clock));
         let app = App::new(db, clock, Random::seeded(7), systems, Settings::default());
+        app.index.load().await.expect("the index is loaded");
         let stop = CancellationToken::new();
         let address = serve(&app, limits, &stop).await;
 
@@ -260,6 +262,7 @@ async fn serve(app: &Arc<App>, limits: LimitsConfig, stop: &CancellationToken) -
         request_timeout: Duration::from_mins(1),
         body_bytes_max: 2 * 1024 * 1024,
         metrics: None,
+        admits: Semaphore::new(1_000),
         stop: stop.clone(),
     });
     tokio::spawn(async move { axum::serve(listener, service(web)).await });
