@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, FromRow, Postgres, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection, Postgres, Sqlite, Transaction};
 
 /// What went wrong in the database, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +151,18 @@ enum Inner {
     Postgres(Transaction<'static, Postgres>),
 }
 
+/// How long PostgreSQL works on one statement, and waits for one lock.
+const STATEMENT_TIMEOUT: &str = "60s";
+const LOCK_TIMEOUT: &str = "10s";
+/// How long an answer is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(65);
+/// How long a connection may take to say that it lives.
+const PING_WITHIN: Duration = Duration::from_secs(1);
+/// How long nothing is heard from other nodes before the connection is made anew.
+const SILENCE_MAX: Duration = Duration::from_mins(1);
+/// How long a request waits for a free connection.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
+
 /// Past this size of the write-ahead log the writer itself truncates it.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -195,7 +207,7 @@ impl Db {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(read).await?
             }
             Pools::Postgres { pool, .. } => {
-                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(pool).await?
+                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(pool)).await?
             }
         })
     }
@@ -225,7 +237,11 @@ impl Db {
         listener.listen("lightsout").await?;
         loop {
             wake();
-            listener.recv().await?;
+            // A connection that a network forgot is as silent as nodes that have nothing to say.
+            match tokio::time::timeout(SILENCE_MAX, listener.recv()).await {
+                Ok(heard) => drop(heard?),
+                Err(_) => return Ok(()),
+            }
         }
     }
 
@@ -238,7 +254,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         Ok(Tx(match &self.pools {
             Pools::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres { pool, .. } => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres { pool, .. } => Inner::Postgres(answered(pool.begin()).await?),
         }))
     }
 
@@ -277,7 +293,8 @@ impl Tx {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(&mut **tx).await?
             }
             Inner::Postgres(tx) => {
-                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **tx).await?
+                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **tx))
+                    .await?
             }
         })
     }
@@ -294,10 +311,11 @@ impl Tx {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected(),
-            Inner::Postgres(tx) => sqlx::query_with(render::<Pg>(sql), postgres_args(args))
-                .execute(&mut **tx)
-                .await?
-                .rows_affected(),
+            Inner::Postgres(tx) => {
+                answered(sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut **tx))
+                    .await?
+                    .rows_affected()
+            }
         })
     }
 
@@ -305,7 +323,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
         match self.0 {
             Inner::Sqlite(tx) => tx.commit().await?,
-            Inner::Postgres(tx) => tx.commit().await?,
+            Inner::Postgres(tx) => answered(tx.commit()).await?,
         }
         Ok(())
     }
@@ -318,6 +336,18 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+/// Whether a connection is alive. A network may forget one without a word: it is given up then.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    Ok(tokio::time::timeout(PING_WITHIN, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
+}
+
+/// PostgreSQL itself ends a statement after `STATEMENT_TIMEOUT`. Where not even that is heard, the
+/// connection is dead, and nobody waits until the kernel has found out.
+async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, DbError> {
+    let in_time = tokio::time::timeout(ANSWER_WITHIN, statement).await;
+    Ok(in_time.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?)
 }
 
 async fn open_sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> {
@@ -334,8 +364,14 @@ async fn open_sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> 
         .busy_timeout(Duration::from_secs(10))
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", "-16384")
+        // Rows that a statement may be ahead of its reader: fewer turns between two threads.
+        .row_buffer_size(1_000)
         .disable_statement_logging();
-    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECTION_WITHIN)
+        .connect_with(options.clone())
+        .await?;
     let apart = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let read = SqlitePoolOptions::new().max_connections(connections_max).connect_with(options).await?;
     Ok(Pools::Sqlite { read, write, apart })
@@ -345,15 +381,30 @@ async fn open_postgres(url: &str, connections_max: u32) -> Result<Pools, DbError
     let options = PgConnectOptions::from_str(url)
         .map_err(DbError::Other)?
         .application_name("lightsout")
-        .options([("statement_timeout", "60s"), ("lock_timeout", "10s"), ("synchronous_commit", "on")])
+        .options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("synchronous_commit", "on"),
+            // A plan from when a table was small reads all of it when it has grown.
+            ("plan_cache_mode", "force_custom_plan"),
+            ("jit", "off"),
+        ])
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
         .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(CONNECTION_WITHIN)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
+        .after_release(|connection, _| Box::pin(answers(connection)))
         .connect_with(options.clone())
         .await?;
     // One that listens, and one that reads.
-    let apart = PgPoolOptions::new().max_connections(2).connect_lazy_with(options);
+    let apart = PgPoolOptions::new()
+        .max_connections(2)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
+        .after_release(|connection, _| Box::pin(answers(connection)))
+        .connect_lazy_with(options);
     Ok(Pools::Postgres { pool, apart })
 }
 
