@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, FromRow, Postgres, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, Postgres, Sqlite, Transaction};
 
 /// What went wrong in the database, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -49,16 +49,19 @@ impl From<sqlx::Error> for DbError {
             // PostgreSQL: character not in repertoire, untranslatable character.
             (_, Some("22021" | "22P05")) => Self::BadText,
             // PostgreSQL: lock or statement timed out, too many connections, shutting down or starting.
-            // SQLite: I/O error, full.
-            (_, Some("55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03" | "10" | "13")) => {
-                Self::Unavailable(error)
-            }
+            (_, Some("55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03")) => Self::Unavailable(error),
+            (_, Some(code)) if is_disk_trouble(code) => Self::Unavailable(error),
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, _) => {
                 Self::Unavailable(error)
             }
             _ => Self::Other(error),
         }
     }
+}
+
+/// SQLite: I/O error, full. It says more in the higher bits; a code of PostgreSQL has five characters.
+fn is_disk_trouble(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 10 | 13))
 }
 
 /// A parameter of a statement.
@@ -335,7 +338,18 @@ async fn open_sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> 
         .pragma("wal_autocheckpoint", "0")
         .pragma("cache_size", "-16384")
         .disable_statement_logging();
-    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    // When its disk is full, SQLite rolls back by itself. sqlx's own rollback fails then, and the
+    // connection counts itself in a transaction for ever: it is given up.
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+        .connect_with(options.clone())
+        .await?;
     let apart = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let read = SqlitePoolOptions::new().max_connections(connections_max).connect_with(options).await?;
     Ok(Pools::Sqlite { read, write, apart })
