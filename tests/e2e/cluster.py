@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
+
+import httpx
 
 from harness import BINARY, Service, Tenant, drop_database, eventually, free_port, make_database, psql
 
@@ -45,14 +46,14 @@ class Node(Service):
             eventually(30, self.is_ready)
         return self
 
-    def status(self, path: str) -> str:
-        """A field of the process as the kernel tells it, such as `VmRSS`."""
-        assert self.process
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith(f"{path}:"))
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", timeout=20)
 
     def resident_mb(self) -> float:
-        return int(self.status("VmRSS").split()[0]) / 1024
+        """The memory that the process holds now."""
+        assert self.process
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 class Cluster:
@@ -255,12 +256,6 @@ def reset(connection: socket.socket) -> None:
     except OSError:
         pass
     connection.close()
-
-
-def port_of(url: str) -> int:
-    port = urlsplit(url).port
-    assert port
-    return port
 
 
 def through(line: Line, url: str) -> str:
