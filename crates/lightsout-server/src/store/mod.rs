@@ -2,6 +2,7 @@
 
 mod apps;
 mod changes;
+mod connect;
 mod db;
 mod directory;
 mod events;
