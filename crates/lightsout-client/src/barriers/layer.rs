@@ -42,9 +42,15 @@ pub enum WhenStale {
 /// is what RFC 6750 (section 3.1) says of a revoked token; while the guard is stale the answer is 503 with
 /// `Retry-After: 1`, unless [`WhenStale::Admit`] is chosen. Both have no body and are not cached.
 ///
-/// ```no_run
-/// # use axum::{Router, body::Body, http::Request, routing::get};
-/// # fn example(guard: lightsout_client::BarrierGuard) -> Router {
+/// ```
+/// # lightsout_testkit::example(|service| async move {
+/// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+/// # let app = ClientCredentials::new(
+/// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+/// # let client = Client::new(&service.url, app)?;
+/// # let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
+/// # guard.caught_up().await?;
+/// use axum::{Extension, Router, body::Body, http::Request, routing::get};
 /// use lightsout_client::{BarrierLayer, SessionOf};
 ///
 /// // What an earlier layer of the app put there.
@@ -56,8 +62,16 @@ pub enum WhenStale {
 ///     let (user, began_at) = (session.login.clone(), session.began_at);
 ///     Some(SessionOf { user, began_at, session_id: None })
 /// });
-/// Router::new().route("/", get(|| async { "hello" })).layer(layer)
-/// # }
+/// let app = Router::new().route("/", get(|| async { "hello" })).layer(layer);
+/// # let ann = SignedIn { login: "ann@acme.example".to_owned(), began_at: jiff::Timestamp::UNIX_EPOCH };
+/// # let app = app.layer(Extension(ann));
+/// # let request = || Request::new(Body::empty());
+/// # use tower::ServiceExt;
+/// # assert_eq!(app.clone().oneshot(request()).await?.status(), 200);
+/// # client.terminate(&lightsout_client::api::CreateTermination {
+/// #     user_ids: vec![service.user_id.as_str().into()], ..Default::default() }, None).await?;
+/// # while app.clone().oneshot(request()).await?.status() != 401 { tokio::task::yield_now().await; }
+/// # Ok(()) });
 /// ```
 pub struct BarrierLayer<B, R> {
     rules: Rules<B, R>,
@@ -100,19 +114,17 @@ impl<B, R> BarrierLayer<B, R> {
     /// The closure gets [`Verdict::Ended`], or [`Verdict::Stale`] where stale requests are refused.
     ///
     /// ```no_run
-    /// # use axum::{body::Body, http::{Request, Response}};
-    /// # use lightsout_client::{BarrierLayer, Verdict};
-    /// # fn example(layer: BarrierLayer<Body, Body>) -> BarrierLayer<Body, Body> {
-    /// layer.answer(|verdict, _: &Request<Body>| {
-    ///     let mut answer = Response::new(Body::empty());
-    ///     *answer.status_mut() = match verdict {
-    ///         Verdict::Stale => axum::http::StatusCode::SERVICE_UNAVAILABLE,
-    ///         _ => axum::http::StatusCode::SEE_OTHER,
-    ///     };
-    ///     answer.headers_mut().insert("location", "/sign-in".parse().expect("a header"));
-    ///     answer
-    /// })
-    /// # }
+    /// use axum::body::Body;
+    /// use axum::http::StatusCode;
+    /// use axum::response::{IntoResponse, Redirect};
+    /// use lightsout_client::{BarrierLayer, Verdict};
+    ///
+    /// fn with_a_way_back(layer: BarrierLayer<Body, Body>) -> BarrierLayer<Body, Body> {
+    ///     layer.answer(|verdict, _| match verdict {
+    ///         Verdict::Stale => (StatusCode::SERVICE_UNAVAILABLE, "please try again in a moment").into_response(),
+    ///         _ => Redirect::to("/sign-in").into_response(),
+    ///     })
+    /// }
     /// ```
     pub fn answer(
         mut self,

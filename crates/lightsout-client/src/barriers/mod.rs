@@ -105,16 +105,24 @@ impl Client {
     /// timeout). It takes an app with the right `feed`. To know at each request, use
     /// [`Client::follow_barriers`] instead.
     ///
-    /// ```no_run
-    /// # async fn example(client: lightsout_client::Client) -> Result<(), lightsout_client::Error> {
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+    /// # let app = ClientCredentials::new(
+    /// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+    /// # let client = Client::new(&service.url, app)?;
+    /// # client.terminate(&lightsout_client::api::CreateTermination {
+    /// #     user_ids: vec![service.user_id.as_str().into()], ..Default::default() }, None).await?;
     /// use std::time::Duration;
     ///
-    /// let news = client.barriers(0, Duration::ZERO).await?;
+    /// let news = client.barriers(0, Duration::from_secs(30)).await?;
     /// for barrier in &news.barriers {
     ///     println!("{}: sessions from before {} are over", barrier.user_id, barrier.cutoff);
     /// }
-    /// let later = client.barriers(news.position, Duration::from_secs(30)).await?;
-    /// # Ok(()) }
+    /// # assert_eq!(news.barriers[0].user_id.as_str(), service.user_id);
+    /// let later = client.barriers(news.position, Duration::from_secs(1)).await?;
+    /// # assert!(later.barriers.is_empty());
+    /// # Ok(()) });
     /// ```
     pub async fn barriers(&self, after: i64, wait: Duration) -> Result<Barriers, Error> {
         let wait = wait.min(WAIT_MAX).min(self.transport().timeout / 2);
@@ -126,14 +134,15 @@ impl Client {
     ///
     /// It takes an app with the right `feed`, and is called within a tokio runtime.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let (client_id, secret, enterprise_id) = ("", "", "");
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # let (url, client_id, secret) = (&service.url, &service.client_id, service.client_secret.clone());
+    /// # let enterprise_id = &service.enterprise_id;
     /// # let began_at = jiff::Timestamp::UNIX_EPOCH;
     /// use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject, Verdict};
     ///
     /// let app = ClientCredentials::new(client_id, secret, Subject::enterprise(enterprise_id));
-    /// let client = Client::new("https://lightsout.internal", app)?;
+    /// let client = Client::new(url, app)?;
     /// let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
     /// guard.caught_up().await?;
     ///
@@ -142,7 +151,8 @@ impl Client {
     ///     Verdict::Ended => println!("sign in again"),
     ///     Verdict::Stale => println!("the service is away: your choice"),
     /// }
-    /// # Ok(()) }
+    /// # assert_eq!(guard.check("ann@acme.example", began_at), Verdict::Live);
+    /// # Ok(()) });
     /// ```
     pub fn follow_barriers(&self, options: BarrierOptions) -> BarrierGuard {
         let stale_after = options.stale_after;
@@ -187,14 +197,25 @@ impl BarrierGuard {
     ///
     /// The instant is that of the sign-in: a session that is renewed, or gets a new id, keeps it.
     ///
-    /// ```no_run
-    /// # fn example(guard: &lightsout_client::BarrierGuard, began_at: jiff::Timestamp) {
-    /// use lightsout_client::Verdict;
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+    /// # let app = ClientCredentials::new(
+    /// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+    /// # let client = Client::new(&service.url, app)?;
+    /// # let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
+    /// # guard.caught_up().await?;
+    /// # let began_at = jiff::Timestamp::UNIX_EPOCH;
+    /// use lightsout_client::{SessionTerminationManager, Verdict};
     ///
-    /// if guard.check("ann@acme.example", began_at) == Verdict::Ended {
-    ///     println!("sign in again");
+    /// let manager = SessionTerminationManager::new(client);
+    /// manager.terminate_users_sessions(vec![], vec!["ann@acme.example".to_owned()]).await?;
+    /// // Milliseconds later:
+    /// while guard.check("ann@acme.example", began_at) != Verdict::Ended {
+    ///     tokio::task::yield_now().await;
     /// }
-    /// # }
+    /// assert_eq!(guard.check("bob@acme.example", began_at), Verdict::Live);
+    /// # Ok(()) });
     /// ```
     pub fn check(&self, user: &str, began_at: Timestamp) -> Verdict {
         self.known.check_at(user, began_at, Instant::now())
@@ -206,14 +227,25 @@ impl BarrierGuard {
     /// [`check`](Self::check): what ends all sessions of a person is not listed by session. It is known until
     /// the session would have expired.
     ///
-    /// ```no_run
-    /// # fn example(guard: &lightsout_client::BarrierGuard, session_id: &str) {
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+    /// # let app = ClientCredentials::new(
+    /// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+    /// # let client = Client::new(&service.url, app)?;
+    /// # let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
+    /// # guard.caught_up().await?;
+    /// # let session_id = service.sign_in("ann@acme.example", 1).await.remove(0);
     /// use lightsout_client::Verdict;
     ///
-    /// if guard.check_session(session_id) == Verdict::Ended {
-    ///     println!("sign in again");
+    /// assert_eq!(guard.check_session(&session_id), Verdict::Live);
+    /// let sessions = client.sessions(&service.user_id, None).await?.entries;
+    /// client.end_session(sessions[0].id.as_str()).await?;
+    /// // Milliseconds later:
+    /// while guard.check_session(&session_id) != Verdict::Ended {
+    ///     tokio::task::yield_now().await;
     /// }
-    /// # }
+    /// # Ok(()) });
     /// ```
     pub fn check_session(&self, session_id: &str) -> Verdict {
         self.known.check_session_at(session_id, Instant::now())
@@ -225,10 +257,23 @@ impl BarrierGuard {
     /// `feed`, the service has no feed. The guard tries on nevertheless, and this may be called again.
     /// Afterwards it answers at once.
     ///
-    /// ```no_run
-    /// # async fn example(guard: lightsout_client::BarrierGuard) -> Result<(), lightsout_client::Error> {
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+    /// # let app = ClientCredentials::new(
+    /// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+    /// # let client = Client::new(&service.url, app)?;
+    /// # let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
     /// guard.caught_up().await?;
-    /// # Ok(()) }
+    /// assert!(guard.is_fresh());
+    ///
+    /// # let token = service.token.as_str();
+    /// use lightsout_client::{Auth, Error};
+    ///
+    /// let admin = client.with_auth(Auth::developer_token(token));
+    /// let refused = admin.follow_barriers(BarrierOptions::new(KnownBy::Login)).caught_up().await;
+    /// assert!(matches!(refused, Err(Error::NotAllowed(_))));
+    /// # Ok(()) });
     /// ```
     pub async fn caught_up(&self) -> Result<(), Error> {
         self.known.caught_up().await
@@ -236,12 +281,17 @@ impl BarrierGuard {
 
     /// Whether the service was heard within [`BarrierOptions::stale_after`], and said that nothing is missing.
     ///
-    /// ```no_run
-    /// # fn example(guard: &lightsout_client::BarrierGuard) {
-    /// if !guard.is_fresh() {
-    ///     println!("barriers are stale: {:?}", guard.failure());
-    /// }
-    /// # }
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+    /// # let app = ClientCredentials::new(
+    /// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+    /// # let client = Client::new(&service.url, app)?;
+    /// # let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
+    /// assert!(!guard.is_fresh());
+    /// guard.caught_up().await?;
+    /// assert!(guard.is_fresh());
+    /// # Ok(()) });
     /// ```
     pub fn is_fresh(&self) -> bool {
         self.known.is_fresh_at(Instant::now())
@@ -249,10 +299,17 @@ impl BarrierGuard {
 
     /// How far it has heard: a position of the service's event log.
     ///
-    /// ```no_run
-    /// # fn example(guard: &lightsout_client::BarrierGuard) {
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+    /// # let app = ClientCredentials::new(
+    /// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+    /// # let client = Client::new(&service.url, app)?;
+    /// # let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
+    /// guard.caught_up().await?;
     /// println!("barriers up to {}", guard.position());
-    /// # }
+    /// # assert!(guard.position() > 0);
+    /// # Ok(()) });
     /// ```
     pub fn position(&self) -> i64 {
         self.known.position()
@@ -260,12 +317,19 @@ impl BarrierGuard {
 
     /// Why the feed could not be followed last; none while it is.
     ///
-    /// ```no_run
-    /// # fn example(guard: &lightsout_client::BarrierGuard) {
+    /// ```
+    /// # lightsout_testkit::example(|service| async move {
+    /// # use lightsout_client::{BarrierOptions, Client, ClientCredentials, KnownBy, Subject};
+    /// # let app = ClientCredentials::new(
+    /// #     &service.client_id, service.client_secret.clone(), Subject::enterprise(&service.enterprise_id));
+    /// # let client = Client::new(&service.url, app)?;
+    /// # let guard = client.follow_barriers(BarrierOptions::new(KnownBy::Login));
     /// if let Some(error) = guard.failure() {
     ///     eprintln!("the barrier feed: {error}");
     /// }
-    /// # }
+    /// # guard.caught_up().await?;
+    /// # assert!(guard.failure().is_none());
+    /// # Ok(()) });
     /// ```
     pub fn failure(&self) -> Option<Error> {
         self.known.failure()
