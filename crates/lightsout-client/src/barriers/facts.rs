@@ -3,7 +3,7 @@
 //! Nothing here waits for the follower, and nearly all reads touch no lock.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{PoisonError, RwLock, TryLockError};
 
@@ -27,7 +27,33 @@ struct Shard {
     copies: [RwLock<Names>; 2],
 }
 
-type Names = HashMap<Box<str>, i64>;
+/// By the hash of the name, which is made once for a slot, a shard and this.
+type Names = HashMap<u64, Entry, BuildHasherDefault<Hashed>>;
+
+struct Entry {
+    name: Box<str>,
+    newest: i64,
+    /// Another name of the same hash, which is as good as never met.
+    next: Option<Box<Entry>>,
+}
+
+/// Takes what is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a u64 is written as one");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Facts {
     pub(super) fn new() -> Self {
@@ -42,13 +68,13 @@ impl Facts {
     pub(super) fn holds(&self, name: &str, from: i64) -> bool {
         let hash = self.hasher.hash_one(name);
         self.slot(hash).load(Ordering::Acquire) >= from
-            && self.shard(hash).newest(name).is_some_and(|newest| newest >= from)
+            && self.shard(hash).newest(hash, name).is_some_and(|newest| newest >= from)
     }
 
     /// Notes an instant of a name; an earlier one than is known changes nothing.
     pub(super) fn note(&self, name: &str, at: i64) {
         let hash = self.hasher.hash_one(name);
-        self.shard(hash).note(name, at);
+        self.shard(hash).note(hash, name, at);
         // After the names, so that who once found one finds it again.
         self.slot(hash).fetch_max(at, Ordering::Release);
     }
@@ -57,7 +83,7 @@ impl Facts {
     pub(super) fn forget_before(&self, from: i64) {
         for copy in self.shards.iter().flat_map(|shard| &shard.copies) {
             let mut names = copy.write().unwrap_or_else(PoisonError::into_inner);
-            names.retain(|_, newest| *newest >= from);
+            names.retain(|_, entry| entry.newest >= from || entry.next.is_some());
             names.shrink_to_fit();
         }
     }
@@ -73,13 +99,20 @@ impl Facts {
 }
 
 impl Shard {
-    fn newest(&self, name: &str) -> Option<i64> {
+    fn newest(&self, hash: u64, name: &str) -> Option<i64> {
+        let newest = |names: &Names| {
+            let mut entry = names.get(&hash)?;
+            while *entry.name != *name {
+                entry = entry.next.as_deref()?;
+            }
+            Some(entry.newest)
+        };
         loop {
             // The one writer holds at most one of the two.
             for copy in &self.copies {
                 match copy.try_read() {
-                    Ok(names) => return names.get(name).copied(),
-                    Err(TryLockError::Poisoned(names)) => return names.into_inner().get(name).copied(),
+                    Ok(names) => return newest(&names),
+                    Err(TryLockError::Poisoned(names)) => return newest(names.get_ref()),
                     Err(TryLockError::WouldBlock) => {}
                 }
             }
@@ -87,13 +120,15 @@ impl Shard {
         }
     }
 
-    fn note(&self, name: &str, at: i64) {
+    fn note(&self, hash: u64, name: &str, at: i64) {
         for copy in &self.copies {
             let mut names = copy.write().unwrap_or_else(PoisonError::into_inner);
-            match names.get_mut(name) {
-                Some(newest) => *newest = at.max(*newest),
-                None => drop(names.insert(name.into(), at)),
+            let new = || Entry { name: name.into(), newest: at, next: None };
+            let mut entry = names.entry(hash).or_insert_with(new);
+            while *entry.name != *name {
+                entry = entry.next.get_or_insert_with(|| Box::new(new()));
             }
+            entry.newest = at.max(entry.newest);
         }
     }
 }
@@ -135,5 +170,14 @@ mod tests {
             let _written = shard.copies[copy].write().expect("nobody panicked");
             assert!(facts.holds("ann", 5));
         }
+    }
+
+    #[test]
+    fn names_of_one_hash_are_told_apart() {
+        let shard = Shard::default();
+        shard.note(7, "ann", 10);
+        shard.note(7, "bob", 20);
+        shard.note(7, "ann", 5);
+        assert_eq!(["ann", "bob", "cyd"].map(|name| shard.newest(7, name)), [Some(10), Some(20), None]);
     }
 }

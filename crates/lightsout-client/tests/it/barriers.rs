@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use lightsout_client::{BarrierGuard, BarrierOptions, Client, Error, KnownBy, Retry, Verdict};
-use lightsout_testkit::{Answer, Script, Scripted};
+use lightsout_client::api::CreateTermination;
+use lightsout_client::{
+    BarrierGuard, BarrierOptions, Client, ClientCredentials, Error, KnownBy, Retry, Subject, Verdict,
+};
+use lightsout_testkit::{Answer, Script, Scripted, Service};
 use serde_json::{Value, json};
 
 use crate::kit::{answering, app, client, developer, stream};
@@ -202,4 +205,49 @@ async fn long_poll_asks_for_what_came_since() {
     // The service must answer before the client gives up.
     assert_eq!(asked[0], (path.clone(), "after=5&wait_s=50".to_owned()));
     assert_eq!(asked[1], (path, "after=7&wait_s=10".to_owned()));
+}
+
+#[tokio::test]
+async fn service_is_followed_until_it_stops_and_what_it_ended_stays_ended() {
+    let service = Service::start().await;
+    let subject = Subject::enterprise(&service.enterprise_id);
+    let app = ClientCredentials::new(&service.client_id, service.client_secret.clone(), subject);
+    let client = client(&service.url, app);
+    let alone = service.sign_in("bob@acme.example", 1).await.remove(0);
+    let stale_after = Duration::from_secs(3);
+    let (user_id, admin_id) = (service.user_id.clone(), service.admin_id.clone());
+    let guards = [
+        (KnownBy::Login, ["ANN@acme.example", "bob@acme.example"]),
+        (KnownBy::UserId, [&*user_id, &*admin_id]),
+    ];
+    let guards = guards.map(|(known_by, names)| {
+        let options = BarrierOptions { stale_after, ..BarrierOptions::new(known_by) };
+        (client.follow_barriers(options), names)
+    });
+    let long_ago = Timestamp::UNIX_EPOCH;
+    for (guard, names) in &guards {
+        guard.caught_up().await.expect("the app may");
+        assert_eq!(names.map(|name| guard.check(name, long_ago)), [Verdict::Live; 2]);
+    }
+
+    let request = CreateTermination { user_ids: vec![service.user_id.as_str().into()], ..Default::default() };
+    let accepted = client.terminate(&request, None).await.expect("accepted");
+    let ended = client.termination(&accepted.id.0).await.expect("it is there");
+    let bob = client.all_users("bob@").collect().await.expect("a directory").remove(0);
+    let sessions = client.sessions(&bob.id.0, None).await.expect("a page").entries;
+    client.end_session(sessions[0].id.as_str()).await.expect("ended");
+    for (guard, names) in &guards {
+        until("it is refused", || guard.check_session(&alone) == Verdict::Ended).await;
+        assert_eq!(guard.check(names[0], ended.cutoff), Verdict::Ended);
+        assert_eq!(guard.check(names[0], Timestamp::MAX), Verdict::Live, "a later sign-in");
+        assert_eq!(guard.check(names[1], long_ago), Verdict::Live);
+    }
+
+    service.stop().await;
+    for (guard, names) in &guards {
+        until("it is stale", || guard.check(names[1], long_ago) == Verdict::Stale).await;
+        assert_eq!(guard.check(names[0], ended.cutoff), Verdict::Ended);
+        assert_eq!(guard.check_session(&alone), Verdict::Ended);
+        assert!(guard.failure().is_some_and(|error| error.is_passing()), "{:?}", guard.failure());
+    }
 }
