@@ -24,7 +24,7 @@ use self::feed::Feed;
 pub use self::feed::{Batch, Message};
 use self::people::People;
 use self::sessions::{Key, KeyMap, Sessions};
-use self::tokens::Tokens;
+use self::tokens::{Known, Tokens};
 use crate::clock::{Clock, timestamp};
 use crate::domain::access::Caller;
 use crate::store::{BarrierRow, ChangeRow, Db, DbError, SessionFacts, TokenFacts};
@@ -283,8 +283,10 @@ impl Index {
         self.fresh().await?;
         let Some(key) = Key::of(token_hash) else { return Ok(None) };
         let (now, elapsed_ms) = (self.clock.now_ms(), self.clock.elapsed_ms());
-        if let Some(known) = self.tokens.find(key, now, elapsed_ms) {
-            return Ok(known);
+        match self.tokens.find(key, now, elapsed_ms) {
+            Known::Caller(caller) => return Ok(Some(caller)),
+            Known::Refused => return Ok(None),
+            Known::Nothing => {}
         }
         let as_of = self.position();
         let found = self.db.find_token(token_hash).await?;

@@ -20,6 +20,16 @@ struct Entry {
     read_ms: i64,
 }
 
+/// What is known of a token without asking the database.
+pub(super) enum Known {
+    /// It may be used, by this caller.
+    Caller(Arc<Caller>),
+    /// It may not be used.
+    Refused,
+    /// It must be read.
+    Nothing,
+}
+
 /// The callers.
 #[derive(Default)]
 pub(super) struct Tokens {
@@ -27,16 +37,19 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// The caller of a token that may be used; `Some(None)` where it may not, none where it must be read.
-    pub(super) fn find(&self, key: Key, now: i64, elapsed_ms: i64) -> Option<Option<Arc<Caller>>> {
+    /// What is known of a token.
+    pub(super) fn find(&self, key: Key, now: i64, elapsed_ms: i64) -> Known {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.get(&key)?;
+        let Some(entry) = entries.get(&key) else { return Known::Nothing };
         let (generation, changed_at) = entry.person.newest();
         if entry.as_of < changed_at || elapsed_ms - entry.read_ms > READ_AGAIN_MS {
-            return None;
+            return Known::Nothing;
         }
-        let is_active = entry.facts.generation >= generation && entry.facts.is_active(now);
-        Some(is_active.then(|| Arc::clone(&entry.caller)))
+        if entry.facts.generation >= generation && entry.facts.is_active(now) {
+            Known::Caller(Arc::clone(&entry.caller))
+        } else {
+            Known::Refused
+        }
     }
 
     pub(super) fn insert(
