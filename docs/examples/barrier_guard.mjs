@@ -52,7 +52,7 @@ export class BarrierGuard {
       const response = await fetch(`${this.url}/v1/barriers`, { headers, signal: silence.signal });
       this.#refused = response.status === 401;
       if (!response.ok) throw new Error(`status ${response.status}`);
-      let text = "", current = false;
+      let text = "";
       for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
         text += chunk;
         for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
@@ -60,9 +60,8 @@ export class BarrierGuard {
           if (message.event !== "barriers" && message.event !== "heartbeat") continue;
           this.#learn(JSON.parse(message.data).barriers ?? []);
           this.#lastEventId = message.id;
-          // Only after a heartbeat is it sure that nothing is missing.
-          current ||= message.event === "heartbeat";
-          if (current) this.#heardAt = performance.now();
+          // After a message there may be more to come: only a heartbeat says that nothing is missing.
+          if (message.event === "heartbeat") this.#heardAt = performance.now();
           timer.refresh();
         }
       }

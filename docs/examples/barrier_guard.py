@@ -55,7 +55,7 @@ class BarrierGuard:
         request = urllib.request.Request(f"{self.url}/v1/barriers", headers=headers)
         # A heartbeat comes every second. A stream without one is opened anew, perhaps at another node.
         with urllib.request.urlopen(request, timeout=10) as stream:
-            message, current = {}, False
+            message = {}
             for line in stream:
                 name, _, value = line.decode().rstrip("\r\n").partition(":")
                 if name:
@@ -65,9 +65,8 @@ class BarrierGuard:
                 if message.get("event") in ("barriers", "heartbeat"):
                     self.learn(json.loads(message["data"]).get("barriers", []))
                     self.last_event_id = message["id"]
-                    # Only after a heartbeat is it sure that nothing is missing.
-                    current = current or message["event"] == "heartbeat"
-                    if current:
+                    # After a message there may be more to come: only a heartbeat says that nothing is missing.
+                    if message["event"] == "heartbeat":
                         self.heard_at = time.monotonic()
                 message = {}
 

@@ -69,7 +69,6 @@ impl Follower {
         let opened = tokio::time::timeout(OPEN_WITHIN, self.open()).await;
         let mut stream = opened.unwrap_or_else(|_| Err(too_late()))?;
         let mut messages = Messages::default();
-        let mut is_current = false;
         let mut heard_at = Instant::now();
         loop {
             let silent_at = tokio::time::Instant::from_std(heard_at) + self.silence_max;
@@ -80,7 +79,7 @@ impl Follower {
             let too_long =
                 |TooLong| Error::unreadable(200, serde_json::Error::custom("a message is longer than 1 MiB"));
             for message in messages.take(&chunk).map_err(too_long)? {
-                if self.learn(&message, &mut is_current)? {
+                if self.learn(&message)? {
                     away.reset();
                 }
                 heard_at = Instant::now();
@@ -90,7 +89,7 @@ impl Follower {
     }
 
     /// Takes a message in. True: it shows that everything is known.
-    fn learn(&mut self, message: &Message, is_current: &mut bool) -> Result<bool, Error> {
+    fn learn(&mut self, message: &Message) -> Result<bool, Error> {
         let is_heartbeat = message.event == "heartbeat";
         // Other types may come to be.
         if !is_heartbeat && message.event != "barriers" {
@@ -99,16 +98,15 @@ impl Follower {
         let news: Barriers =
             serde_json::from_str(&message.data).map_err(|source| Error::unreadable(200, source))?;
         self.known.learn(&news);
-        // A message of what came meanwhile is no sign that nothing is missing; a heartbeat after it is.
-        *is_current |= is_heartbeat;
-        if *is_current {
+        // After other messages there may be more to come, and over a slow line for long.
+        if is_heartbeat {
             if self.forget_at.is_none_or(|at| Instant::now() >= at) {
                 self.known.forget(crate::transport::now());
                 self.forget_at = Some(Instant::now() + FORGET_EVERY);
             }
             self.known.heard(Instant::now());
         }
-        Ok(*is_current)
+        Ok(is_heartbeat)
     }
 
     async fn open(&self) -> Result<Response, Error> {

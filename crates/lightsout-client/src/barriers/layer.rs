@@ -95,6 +95,15 @@ struct Rules<B, R> {
 
 impl<B, R> BarrierLayer<B, R> {
     /// Asks this closure for the session of each request; none means that nobody is signed in.
+    ///
+    /// ```
+    /// use axum::{body::Body, http::Request};
+    /// use lightsout_client::{BarrierGuard, BarrierLayer, SessionOf};
+    ///
+    /// fn layer(guard: BarrierGuard) -> BarrierLayer<Body, Body> {
+    ///     BarrierLayer::new(guard, |request: &Request<Body>| request.extensions().get::<SessionOf>().cloned())
+    /// }
+    /// ```
     pub fn new(
         guard: BarrierGuard,
         session_of: impl Fn(&Request<B>) -> Option<SessionOf> + Send + Sync + 'static,
@@ -104,6 +113,15 @@ impl<B, R> BarrierLayer<B, R> {
     }
 
     /// Does this while the guard is stale: [`WhenStale::Refuse`] unless told otherwise.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use lightsout_client::{BarrierLayer, WhenStale};
+    ///
+    /// fn that_depends_on_nobody(layer: BarrierLayer<Body, Body>) -> BarrierLayer<Body, Body> {
+    ///     layer.when_stale(WhenStale::Admit)
+    /// }
+    /// ```
     pub fn when_stale(mut self, when_stale: WhenStale) -> Self {
         self.rules.when_stale = when_stale;
         self
