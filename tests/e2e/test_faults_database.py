@@ -71,7 +71,7 @@ def everything_is_refused_cleanly(load: Load) -> None:
         begun = time.monotonic()
         assert caller.introspect(session, node).status == 503
         for path in ("/v1/terminations", "/2.0/users/terminate_sessions"):
-            reply = caller.send("terminate", node, path, f'{{"user_ids": ["{session.user_id}"]}}')
+            reply = caller.send("terminate", node, path, f'{{"user_ids": ["{session.user_id}"]}}', timeout_s=15)
             assert reply and reply.status == 503 and reply.retry_after, (node, path, reply)
         assert time.monotonic() - begun < 15
         assert load.cluster.nodes[node].get("/healthz").status_code == 200
