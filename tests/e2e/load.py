@@ -65,7 +65,7 @@ class Load:
         self.tenant = cluster.tenant()
         ids = list(self.tenant.people([login(f"p{n}") for n in range(people)]).values())
         self.bystanders, self.people = set(ids[: people // 4]), ids[people // 4 :]
-        rights = ["sessions.write", "sessions.read", "introspect", "feed"]
+        rights = ["sessions.write", "sessions.read", "introspect"]
         self.token = self.tenant.app_token(self.tenant.app(rights=rights))
         self.record = Record()
         self.lock = threading.Lock()
