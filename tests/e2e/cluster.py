@@ -36,6 +36,10 @@ class Node(Service):
     # Before the command: `prlimit`, for one.
     before: tuple[str, ...] = ()
 
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [self.binary, *arguments, "--config", self.config]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=self.folder)
+
     def start(self, wait: bool = True) -> Node:
         command = [*self.before, self.binary, "serve", "--config", self.config]
         with self.log.open("ab") as log:

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, TypeVar
@@ -154,9 +156,8 @@ class Service:
     def rows(self, sql: str) -> list[tuple[str, ...]]:
         """Reads the database past the service, columns as text."""
         if self.database.startswith("sqlite:"):
-            import sqlite3
-
-            with sqlite3.connect(self.database.removeprefix("sqlite:"), timeout=30) as connection:
+            # A connection of sqlite3 that only leaves its `with` stays open, and holds the files.
+            with closing(sqlite3.connect(self.database.removeprefix("sqlite:"), timeout=30)) as connection:
                 return [tuple(str(column) for column in row) for row in connection.execute(sql)]
         return [tuple(line.split("|")) for line in psql(self.database, sql)]
 

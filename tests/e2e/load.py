@@ -65,7 +65,7 @@ class Load:
         self.tenant = cluster.tenant()
         ids = list(self.tenant.people([login(f"p{n}") for n in range(people)]).values())
         self.bystanders, self.people = set(ids[: people // 4]), ids[people // 4 :]
-        rights = ["sessions.write", "sessions.read", "introspect", "feed"]
+        rights = ["sessions.write", "sessions.read", "introspect"]
         self.token = self.tenant.app_token(self.tenant.app(rights=rights))
         self.record = Record()
         self.lock = threading.Lock()
@@ -78,16 +78,20 @@ class Load:
     # Running
 
     def __enter__(self) -> Load:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self.stopped.clear()
         kinds = [self.register_one, self.terminate_some, self.introspect_one, self.introspect_one]
         for n, work in enumerate(kinds):
             self.threads.append(threading.Thread(target=self.repeat, args=(work, n), daemon=True))
         for thread in self.threads:
             thread.start()
         self.proceeds(5)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def stop(self) -> None:
         self.stopped.set()
@@ -95,6 +99,10 @@ class Load:
             thread.join(timeout=60)
             assert not thread.is_alive(), "a request is not answered"
         self.threads = []
+
+    def is_done(self) -> bool:
+        """Whether every termination is finished."""
+        return self.cluster.rows("SELECT count(*) FROM terminations WHERE finished_at IS NULL") == [("0",)]
 
     def repeat(self, work, n: int) -> None:
         caller = Caller(self, random.Random(f"{self.seed} {n}"))
@@ -185,7 +193,7 @@ class Caller:
         self.random = rng
         self.connections: dict[int, http.client.HTTPConnection] = {}
 
-    def send(self, kind: str, node: int, path: str, body: str, timeout_s: float = 20, **headers: str) -> Reply | None:
+    def send(self, kind: str, node: int, path: str, body: str, timeout_s: float = 5, **headers: str) -> Reply | None:
         """One attempt; nothing if there was no whole answer."""
         port = self.load.cluster.nodes[node].port
         connection = self.connections.setdefault(node, http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s))
@@ -226,7 +234,7 @@ class Caller:
                 return None
             pause_s = min(2 * pause_s, 0.5)
 
-    def introspect(self, session: Session, node: int, timeout_s: float = 20) -> Reply | None:
+    def introspect(self, session: Session, node: int, timeout_s: float = 5) -> Reply | None:
         form = urlencode({"token": session.session_id})
         reply = self.send("introspect", node, "/oauth2/introspect", form, timeout_s=timeout_s)
         if reply and reply.status == 200:
@@ -244,8 +252,7 @@ def check_invariants(load: Load, stale_after_s: float = 2, deadline_s: float = 6
     record = load.record
     assert not record.strange, f"{len(record.strange)} answers, first: {record.strange[:3]}"
     assert record.terminations and record.sessions
-    open_terminations = "SELECT count(*) FROM terminations WHERE finished_at IS NULL"
-    eventually(deadline_s, lambda: load.cluster.rows(open_terminations) == [("0",)])
+    eventually(deadline_s, load.is_done)
     assert_nothing_lost(load)
     assert_log_is_whole(load.cluster)
     assert_refused_in_time(record, stale_after_s)
