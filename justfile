@@ -11,9 +11,11 @@ check:
 run *args:
     cargo run -- serve {{args}}
 
-# Prints figures of this machine, each beside a bare one.
-bench:
-    cargo run --release -p lightsout-server --example bench
+# Measures everything beside its bare counterpart and writes docs/benchmarks.md; `just bench quick`,
+# or single parts (`just bench group growth`), write to target/bench/ instead.
+bench *parts:
+    cargo build --release -p lightsout -p lightsout-bench
+    target/release/lightsout-bench {{parts}}
 
 # What the client adds to a bare call, and how long 100,000 logins from a file take.
 bench-client:
