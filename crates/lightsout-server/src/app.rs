@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
 use crate::domain::circuit::Circuit;
+use crate::index::{Index, IndexSettings};
 use crate::random::Random;
-use crate::store::{Db, JobTarget};
+use crate::store::{Db, DbError, JobTarget, Tx};
 
 /// The service, without its sockets.
 pub struct App {
@@ -25,6 +26,8 @@ pub struct App {
     pub systems: BTreeMap<String, System>,
     /// Lives and horizons.
     pub settings: Settings,
+    /// What checks need, in memory.
+    pub index: Index,
     wake: watch::Sender<()>,
 }
 
@@ -136,6 +139,10 @@ pub struct Settings {
     pub keep_idempotency_keys_ms: i64,
     /// How long a pass under way may go on when the service stops, before its jobs are given back.
     pub finish_within: Duration,
+    /// How long a node that does not hear from its database goes on to say that sessions are active.
+    pub stale_after_ms: i64,
+    /// The most sessions kept in memory.
+    pub index_sessions_max: usize,
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -151,6 +158,8 @@ impl Default for Settings {
             keep_terminations_ms: 365 * DAY_MS,
             keep_idempotency_keys_ms: DAY_MS,
             finish_within: Duration::from_secs(10),
+            stale_after_ms: 2_000,
+            index_sessions_max: 20_000_000,
         }
     }
 }
@@ -172,7 +181,26 @@ impl App {
             ..System::new(Arc::new(Registry::new(db.clone(), clock.clone())))
         };
         systems.insert(Registry::NAME.to_owned(), registry);
-        Arc::new(Self { db, clock, random, systems, settings, wake: watch::Sender::new(()) })
+        let index = IndexSettings {
+            stale_after_ms: settings.stale_after_ms,
+            session_life_ms: settings.session_life_ms,
+            clock_skew_ms: settings.registry_clock_skew_ms,
+            sessions_max: settings.index_sessions_max,
+        };
+        let index = Index::new(db.clone(), clock.clone(), index);
+        Arc::new(Self { db, clock, random, systems, settings, index, wake: watch::Sender::new(()) })
+    }
+
+    /// Commits a transaction that appended events. When this returns, every check on this node knows of
+    /// it; where the index could not read it, no check says "active" until it has.
+    pub async fn commit(&self, tx: Tx) -> Result<(), DbError> {
+        tx.commit().await?;
+        if let Err(error) = self.index.catch_up().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the index could not read a commit");
+            self.index.doubt();
+        }
+        self.wake();
+        Ok(())
     }
 
     /// The systems that people of an enterprise sign in to.

@@ -1,7 +1,8 @@
 //! The one place that reads the system clock. Tests hold the hands of their own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -26,6 +27,16 @@ impl Clock {
         match &self.0 {
             Some(hands) => hands.load(Ordering::SeqCst),
             None => Timestamp::now().as_millisecond(),
+        }
+    }
+
+    /// Milliseconds since some instant of the past, by a clock that nobody sets back: how long ago
+    /// something was. A manual clock has one pair of hands for both.
+    pub fn elapsed_ms(&self) -> i64 {
+        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            Some(hands) => hands.load(Ordering::SeqCst),
+            None => i64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(i64::MAX),
         }
     }
 

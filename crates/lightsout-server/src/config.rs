@@ -61,6 +61,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
     /// Seconds that one request may take.
     pub request_timeout_s: u64,
+    /// Requests in work at once; more are refused at once.
+    pub requests_max: usize,
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
     /// Seconds that a shutdown waits for requests under way.
@@ -75,6 +77,7 @@ impl Default for ServerConfig {
             behind_proxy: false,
             tls: None,
             request_timeout_s: 60,
+            requests_max: 1_000,
             body_bytes_max: 2 * 1024 * 1024,
             shutdown_timeout_s: 20,
         }
@@ -97,13 +100,22 @@ pub struct TlsConfig {
 pub struct DatabaseConfig {
     /// `sqlite:PATH` or `postgres://...`.
     pub url: Secret,
-    /// The most connections.
+    /// The most connections, besides one that hears of other nodes and one that is woken by them.
     pub connections_max: u32,
+    /// Seconds that a node which hears nothing from its database goes on to say "active".
+    pub stale_after_s: u32,
+    /// The most registered sessions kept in memory.
+    pub index_sessions_max: usize,
 }
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: Secret("sqlite:lightsout.db".into()), connections_max: 10 }
+        Self {
+            url: Secret("sqlite:lightsout.db".into()),
+            connections_max: 10,
+            stale_after_s: 2,
+            index_sessions_max: 20_000_000,
+        }
     }
 }
 
@@ -217,7 +229,9 @@ impl Config {
             ("server.request_timeout_s", server.request_timeout_s),
             ("server.shutdown_timeout_s", server.shutdown_timeout_s),
             ("server.body_bytes_max", server.body_bytes_max as u64),
+            ("server.requests_max", server.requests_max as u64),
             ("database.connections_max", self.database.connections_max.into()),
+            ("database.stale_after_s", self.database.stale_after_s.into()),
             ("lives.token_min", lives.token_min.into()),
             ("lives.session_days", lives.session_days.into()),
             ("lives.give_up_after_h", lives.give_up_after_h.into()),
@@ -272,6 +286,8 @@ impl Config {
             give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
             keep_events_ms: day(self.lives.keep_events_days),
             keep_terminations_ms: day(self.lives.keep_terminations_days),
+            stale_after_ms: i64::from(self.database.stale_after_s) * 1_000,
+            index_sessions_max: self.database.index_sessions_max,
             finish_within: Duration::from_secs(self.server.shutdown_timeout_s) / 2,
             ..Settings::default()
         }
@@ -308,6 +324,8 @@ mod tests {
         assert_eq!(shown.lives, default.lives);
         assert_eq!(shown.log, default.log);
         assert_eq!(shown.database.connections_max, default.database.connections_max);
+        assert_eq!(shown.database.stale_after_s, default.database.stale_after_s);
+        assert_eq!(shown.database.index_sessions_max, default.database.index_sessions_max);
         assert_eq!(shown.database.url.0.expose_secret(), default.database.url.0.expose_secret());
     }
 

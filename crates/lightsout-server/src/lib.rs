@@ -8,6 +8,7 @@ pub mod config;
 pub mod connector;
 pub mod domain;
 pub mod http;
+pub mod index;
 pub mod ops;
 pub mod random;
 pub mod secret;

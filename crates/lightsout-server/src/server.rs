@@ -8,6 +8,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +26,11 @@ const HEADERS_WITHIN: Duration = Duration::from_mins(1);
 const PRUNE_EVERY: Duration = Duration::from_mins(1);
 /// How often SQLite's log is folded into its file.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a missed wake can keep a node from reading the log.
+const POLL: Duration = Duration::from_millis(500);
+/// When a connection that wakes is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -114,10 +120,14 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result
         request_timeout: Duration::from_secs(config.server.request_timeout_s),
         body_bytes_max: config.server.body_bytes_max,
         metrics,
+        admits: Semaphore::new(config.server.requests_max),
         stop: stop.clone(),
     });
     app.db.take_over(app.clock.now_ms()).await.map_err(StartError::Open)?;
     worker::start(&app, &tasks, &stop);
+    tasks.spawn(follow(Arc::clone(&app), stop.clone()));
+    tasks.spawn(load(Arc::clone(&app), stop.clone()));
+    tasks.spawn(listen_to_others(Arc::clone(&app), stop.clone()));
     tasks.spawn(upkeep(Arc::clone(&web), stop.clone()));
     tasks.spawn(checkpoints(Arc::clone(&app), stop.clone()));
     let handle = Handle::new();
@@ -168,10 +178,74 @@ impl Running {
     }
 }
 
+/// Keeps the index at the head of the log: at every wake, and now and then without one.
+async fn follow(app: Arc<App>, stop: CancellationToken) {
+    let mut wakes = app.wakes();
+    while !stop.is_cancelled() {
+        wakes.mark_unchanged();
+        let was_fresh = app.index.is_fresh();
+        match app.index.catch_up().await {
+            Err(error) if was_fresh => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the log cannot be read; trying again"
+                );
+            }
+            _ => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(POLL) => {}
+            _ = wakes.changed() => {}
+        }
+    }
+}
+
+/// Fills the index with what was before the start, and again after a log that went back.
+async fn load(app: Arc<App>, stop: CancellationToken) {
+    let mut positions = app.index.positions();
+    loop {
+        if !app.index.is_loaded() {
+            match stop.run_until_cancelled(app.index.load()).await {
+                None => return,
+                Some(Ok(())) => tracing::info!(sessions = app.index.session_count(), "index loaded"),
+                Some(Err(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the index cannot be loaded; trying again"
+                    );
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(POLL) => {}
+            _ = positions.changed() => {}
+        }
+    }
+}
+
+/// Is woken by what other nodes commit.
+async fn listen_to_others(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        match stop.run_until_cancelled(app.db.listen(|| app.wake())).await {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "not woken by other nodes; polling");
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(LISTEN_AGAIN)).await.is_none() {
+            return;
+        }
+    }
+}
+
 /// Deletes what has expired, a step at a time, and forgets idle callers.
 async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         web.limits.forget_idle();
+        web.app.index.tidy();
         if let Err(error) = worker::pass_over_unconfigured(&web.app).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "pass over unconfigured systems failed");
         }

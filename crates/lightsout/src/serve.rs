@@ -37,12 +37,22 @@ impl Serve {
             return Ok(ExitCode::SUCCESS);
         }
         log(&config.log)?;
+        raise_descriptors();
         let running = server::start(&config, Some(metrics()?)).await?;
         tracing::info!(address = %running.address, version = env!("CARGO_PKG_VERSION"), "listening");
         stopped().await?;
         tracing::info!("stopping");
         running.stop().await;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Takes as many descriptors as the process may have: every follower holds one.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the limit of descriptors stays as it is");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ops::tokens;
 const BOX_VERSION: &str = "2024.0";
 
 /// A caller who sent a valid token and is within the quota.
-pub(super) struct Authed(pub(super) Caller);
+pub(super) struct Authed(pub(super) Arc<Caller>);
 
 impl FromRequestParts<Arc<Web>> for Authed {
     type Rejection = Failure;
@@ -38,7 +38,7 @@ impl FromRequestParts<Arc<Web>> for Authed {
 }
 
 /// The token of `Authorization: Bearer`, the scheme in any case.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|t| !t.is_empty())

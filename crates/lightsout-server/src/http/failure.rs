@@ -203,6 +203,9 @@ impl From<DbError> for Failure {
             DbError::Unavailable(_) | DbError::Conflict => {
                 Self::unavailable("the database is busy; try again")
             }
+            DbError::Stale => Self::unavailable(
+                "this node has not heard from its database for too long to say; try again, or another node",
+            ),
             DbError::Duplicate | DbError::BadText | DbError::Other(_) => Self::internal(),
         };
         tracing::error!(error = &error as &dyn std::error::Error, "database failed");

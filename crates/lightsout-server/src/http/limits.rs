@@ -21,7 +21,7 @@ pub struct LimitsConfig {
     pub introspections_per_second: NonZeroU32,
     /// Requests a second that register or end registry sessions.
     pub registrations_per_second: NonZeroU32,
-    /// Streams opened a minute.
+    /// Streams and waiting answers opened a minute.
     pub feeds_per_minute: NonZeroU32,
     /// Token requests a minute of one address, and of one app.
     pub token_requests_per_minute: NonZeroU32,
@@ -65,12 +65,17 @@ impl Quota {
             Self::Introspections
         } else if path.starts_with("/v1/sessions") && method != Method::GET {
             Self::Registrations
-        } else if path.starts_with("/v1/terminations/") && path.ends_with("/events") {
+        } else if is_feed(path) {
             Self::Feeds
         } else {
             Self::Calls
         }
     }
+}
+
+/// Whether a route answers with a stream, or may wait for something to happen.
+pub(super) fn is_feed(path: &str) -> bool {
+    path == "/v1/barriers" || path.starts_with("/v1/terminations/") && path.ends_with("/events")
 }
 
 impl Limits {

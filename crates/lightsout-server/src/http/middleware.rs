@@ -1,7 +1,7 @@
 //! What every request passes through: an id, a deadline, a task of its own, and its error's body.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Web;
 use super::failure::{Failure, Interface};
+use super::limits::is_feed;
 
 static BOX_REQUEST_ID: HeaderName = HeaderName::from_static("box-request-id");
 
@@ -43,9 +44,24 @@ pub(super) async fn envelope(State(web): State<Arc<Web>>, request: Request, next
     response
 }
 
+/// Refuses at once what more than `server.requests_max` requests in work would only slow down. Probes
+/// and feeds are let in: they wait, and work nothing.
+pub(super) async fn admit(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if is_feed(path) || matches!(path, "/healthz" | "/readyz" | "/metrics") {
+        return next.run(request).await;
+    }
+    match web.admits.try_acquire() {
+        Ok(_admitted) => next.run(request).await,
+        Err(_) => Failure::unavailable("too many requests at once; try again").into_response(),
+    }
+}
+
 /// Answers 503 when time runs out. The work goes on: it may still take effect, as on Box.
 pub(super) async fn time_out(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(web.request_timeout, next.run(request)).await {
+    // A feed may wait for something to happen, and bounds that itself.
+    let extra = if is_feed(request.uri().path()) { Duration::from_mins(1) } else { Duration::ZERO };
+    match tokio::time::timeout(web.request_timeout + extra, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Failure::unavailable("the request took too long; it may still take effect").into_response(),
     }

@@ -1,6 +1,7 @@
 //! HTTP: parses requests into types that cannot be wrong, and renders results. It decides nothing.
 
 mod auth;
+mod barriers;
 mod events;
 mod failure;
 mod groups;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::{Router, middleware as layer};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::limits::{Limits, LimitsConfig};
@@ -48,6 +50,8 @@ pub struct Web {
     pub body_bytes_max: usize,
     /// Renders the metrics, where they are recorded.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Requests that may still begin; streams and waiting answers take none.
+    pub admits: Semaphore,
     /// Ends streams, so that a shutdown never waits for them.
     pub stop: CancellationToken,
 }
@@ -66,6 +70,7 @@ pub fn router(web: Arc<Web>) -> Router {
         // From here inwards nothing is cancelled when a client hangs up or time runs out.
         .layer(layer::from_fn(middleware::detach))
         .layer(layer::from_fn_with_state(Arc::clone(&web), middleware::time_out))
+        .layer(layer::from_fn_with_state(Arc::clone(&web), middleware::admit))
         .layer(layer::from_fn_with_state(Arc::clone(&web), middleware::envelope))
         .with_state(web)
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use super::{oauth, sessions, terminations};
+use super::{barriers, oauth, sessions, terminations};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -12,7 +12,7 @@ use super::{oauth, sessions, terminations};
     paths(
         terminations::create, terminations::list, terminations::read, terminations::outcomes,
         terminations::events, terminations::retry, sessions::register, sessions::list, sessions::end,
-        oauth::introspect,
+        oauth::introspect, barriers::read,
     ),
     components(schemas(oauth::IntrospectionReply)),
     security(("bearer" = [])),

@@ -14,9 +14,10 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the database answers, so requests can be served.
+/// `GET /readyz`: this node has heard from its database within `database.stale_after_s`, so that it can
+/// say who is signed in.
 pub(super) async fn readyz(State(web): State<Arc<Web>>) -> Result<&'static str, Failure> {
-    web.app.db.event_head().await?;
+    web.app.index.fresh().await?;
     Ok("ready\n")
 }
 
@@ -31,6 +32,10 @@ pub(super) async fn metrics(State(web): State<Arc<Web>>) -> Result<Response, Fai
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         metrics::gauge!("lightsout_jobs_open", "system" => system).set(jobs as f64);
     }
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    metrics::gauge!("lightsout_index_sessions").set(web.app.index.session_count() as f64);
+    metrics::gauge!("lightsout_index_loaded").set(f64::from(u8::from(web.app.index.is_loaded())));
+    metrics::gauge!("lightsout_stale").set(f64::from(u8::from(!web.app.index.is_fresh())));
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((text, handle.render()).into_response())
 }

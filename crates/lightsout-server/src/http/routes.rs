@@ -6,7 +6,8 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 
 use super::{
-    Web, events, groups, memberships, oauth, openapi, probes, sessions, terminate, terminations, users,
+    Web, barriers, events, groups, memberships, oauth, openapi, probes, sessions, terminate, terminations,
+    users,
 };
 
 macro_rules! routes {
@@ -53,6 +54,7 @@ routes! {
     post "/v1/sessions" => sessions::register,
     get "/v1/sessions" => sessions::list,
     delete "/v1/sessions/{session}" => sessions::end,
+    get "/v1/barriers" => barriers::read,
     get "/v1/openapi.json" => openapi::read,
     get "/healthz" => probes::healthz,
     get "/readyz" => probes::readyz,

@@ -43,7 +43,7 @@ pub async fn create_enterprise(
     })?;
     let event = by_operator("NEW_USER", json!(user_reference(&admin)));
     tx.append_events(&enterprise_id, now, &app.random, vec![event]).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok((enterprise_id.into(), admin.user_id.into()))
 }
 
@@ -106,7 +106,7 @@ pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), E
     tx.insert_app(&row).await?;
     let source = json!({"type": "app", "id": client_id, "name": new.name});
     tx.append_events(&new.enterprise_id, now, &app.random, vec![by_operator("APP_CREATED", source)]).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok((client_id.into(), secret))
 }
 
@@ -130,7 +130,7 @@ pub async fn add_key(app: &App, client_id: &str, public_pem: &str) -> Result<Key
     let source = json!({"type": "app", "id": client_id, "name": row.name});
     let events = vec![by_operator("APP_KEY_ADDED", source)];
     tx.append_events(&row.enterprise_id, key.created_at, &app.random, events).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(key.key_id.into())
 }
 
@@ -152,7 +152,7 @@ pub async fn create_token(app: &App, login: &str, scopes: &[String], life_ms: i6
     .await?;
     let events = vec![by_operator("DEVELOPER_TOKEN_CREATED", json!(user_reference(&user)))];
     tx.append_events(&user.enterprise_id, now, &app.random, events).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(token)
 }
 
@@ -169,7 +169,7 @@ pub async fn raise_generations(app: &App) -> Result<u64, Error> {
         let events = vec![by_operator("GENERATIONS_RAISED", source)];
         tx.append_events(&enterprise.enterprise_id, now, &app.random, events).await?;
     }
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(people)
 }
 

@@ -112,7 +112,7 @@ async fn append(
     let source = json!({"type": "group", "id": group.group_id, "name": group.name});
     let event = body::caused(caller, event_type, source, Value::Null);
     tx.append_events(&group.enterprise_id, app.clock.now_ms(), &app.random, vec![event]).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(())
 }
 

@@ -146,7 +146,7 @@ async fn write(
     if !events.is_empty() {
         tx.append_events(enterprise_id, app.clock.now_ms(), &app.random, events).await?;
     }
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(())
 }
 

@@ -206,7 +206,7 @@ async fn append(
     let details = json!({"group_id": row.group_id, "group_name": row.group_name, "role": row.role});
     let event = body::caused(caller, event_type, source, details);
     tx.append_events(&caller.enterprise_id.0, app.clock.now_ms(), &app.random, vec![event]).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(())
 }
 

@@ -217,11 +217,12 @@ pub async fn end(app: &App, caller: &Caller, session_hash: &str) -> Result<(), E
 async fn end_once(app: &App, caller: &Caller, session_hash: &str) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     let ended = tx.end_session(&caller.enterprise_id.0, session_hash).await?;
-    let Some(user_id) = ended else { return Err(Error::not_found("session", session_hash)) };
+    let Some((user_id, expires_at)) = ended else { return Err(Error::not_found("session", session_hash)) };
     let source = json!({"type": "user", "id": user_id});
-    let event = body::caused(caller, "SESSION_ENDED", source, json!({"session": session_hash}));
+    let details = json!({"session": session_hash, "expires_at": expires_at});
+    let event = body::caused(caller, "SESSION_ENDED", source, details);
     tx.append_events(&caller.enterprise_id.0, app.clock.now_ms(), &app.random, vec![event]).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(())
 }
 
@@ -230,7 +231,7 @@ async fn end_once(app: &App, caller: &Caller, session_hash: &str) -> Result<(), 
 pub async fn introspect(app: &App, caller: &Caller, token: &str) -> Result<Introspection, Error> {
     caller.needs_right(INTROSPECT)?;
     let (now, hash) = (app.clock.now_ms(), sha256(token));
-    if let Some(session) = app.db.find_session(&hash).await? {
+    if let Some(session) = app.index.find_session(&hash).await? {
         let active = session.is_active(now) && session.enterprise_id == caller.enterprise_id.0;
         return Ok(if active {
             Introspection {

@@ -54,10 +54,7 @@ pub async fn request(
             // The same request committed first.
             known(app, key.as_ref()).await?.ok_or(Error::Db(DbError::Conflict))
         }
-        Ok(id) => {
-            app.wake();
-            Ok(id)
-        }
+        Ok(id) => Ok(id),
         Err(error) => Err(error),
     }
 }
@@ -177,7 +174,7 @@ async fn accept_once(
     if user_ids.is_empty() {
         tx.finish_termination(&id, "done", now, &head).await?;
     }
-    tx.commit().await?;
+    app.commit(tx).await?;
     tracing::info!(termination_id = %id, people = user_ids.len(), "termination accepted");
     Ok(TerminationId(id))
 }
@@ -213,7 +210,7 @@ async fn write(
             .collect(),
     };
     tx.insert_termination(&new).await?;
-    tx.raise_barriers(&id, now).await?;
+    tx.raise_barriers(&new.enterprise_id, &id, now).await?;
     let source = json!({"type": "termination", "id": id});
     let details =
         json!({"termination_id": id, "people": user_ids.len(), "reason": new.reason, "skipped": skips.len()});

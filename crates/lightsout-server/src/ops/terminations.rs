@@ -81,7 +81,6 @@ pub async fn outcomes(
 pub async fn retry(app: &App, caller: &Caller, id: &str) -> Result<Termination, Error> {
     let row = find_row(app, caller, id).await?;
     retried!(retry_once(app, caller, &row))?;
-    app.wake();
     find(app, caller, id).await
 }
 
@@ -106,7 +105,7 @@ async fn retry_once(app: &App, caller: &Caller, row: &TerminationRow) -> Result<
     );
     event.termination_id = Some(row.termination_id.clone());
     tx.append_events(&row.enterprise_id, now, &app.random, vec![event]).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(())
 }
 

@@ -1,13 +1,17 @@
 //! Who is calling: bearer tokens, `As-User`, and the grants that give tokens.
 
+use std::sync::Arc;
+
 use lightsout_api::{AccessToken, ClientId, EnterpriseId, Role, UserId, UserStatus};
+
+use serde_json::json;
 
 use super::apps::{self, Assertion};
 use super::{Error, retried};
 use crate::app::App;
 use crate::domain::access::{self, Caller, Denied, Person, Standing};
 use crate::random::sha256;
-use crate::store::{AppRow, DbError, TokenFacts, TokenRow, UserRow};
+use crate::store::{AppRow, DbError, NewEvent, TokenFacts, TokenRow, UserRow};
 
 /// Why a request has no caller.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +28,10 @@ pub enum AuthError {
 }
 
 /// Finds the caller behind a bearer token, and behind `As-User` if it is sent.
-pub async fn authenticate(app: &App, token: &str, as_user: Option<&str>) -> Result<Caller, AuthError> {
-    let facts = app.db.find_token(&sha256(token)).await?;
-    let facts = facts.filter(|t| t.is_active(app.clock.now_ms())).ok_or(AuthError::Invalid)?;
-    let caller = caller(facts);
+pub async fn authenticate(app: &App, token: &str, as_user: Option<&str>) -> Result<Arc<Caller>, AuthError> {
+    let caller = app.index.find_caller(&sha256(token), caller).await?.ok_or(AuthError::Invalid)?;
     let Some(user_id) = as_user.filter(|id| *id != caller.person.user_id.0) else { return Ok(caller) };
-    act_as(app, caller, user_id).await
+    act_as(app, &caller, user_id).await.map(Arc::new)
 }
 
 fn caller(token: TokenFacts) -> Caller {
@@ -53,7 +55,7 @@ fn caller(token: TokenFacts) -> Caller {
 }
 
 /// Makes the caller somebody whom they outrank. Rights of the app stay; scopes stay.
-async fn act_as(app: &App, caller: Caller, user_id: &str) -> Result<Caller, AuthError> {
+async fn act_as(app: &App, caller: &Caller, user_id: &str) -> Result<Caller, AuthError> {
     // Who may act for nobody is refused before the look-up.
     access::may_act_as(caller.standing, Role::User, false)?;
     let user = app.db.find_user(&caller.enterprise_id.0, user_id).await?;
@@ -68,7 +70,7 @@ async fn act_as(app: &App, caller: Caller, user_id: &str) -> Result<Caller, Auth
         Role::User => Standing::User,
     };
     let person = Person { user_id: UserId(user.user_id), login: user.login, name: user.name };
-    Ok(Caller { standing, sent_by: Some(caller.person), person, ..caller })
+    Ok(Caller { standing, sent_by: Some(caller.person.clone()), person, ..caller.clone() })
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -184,8 +186,16 @@ async fn subject_user(app: &App, row: &AppRow, subject: Subject) -> Result<Strin
 
 /// Revokes a token of the app (RFC 7009). An unknown one is no error.
 pub async fn revoke(app: &App, row: &AppRow, token: &str) -> Result<(), Error> {
+    let now = app.clock.now_ms();
     let mut tx = app.db.begin().await?;
-    tx.revoke_token(&sha256(token), &row.client_id, app.clock.now_ms()).await?;
-    tx.commit().await?;
+    let Some((user_id,)) = tx.revoke_token(&sha256(token), &row.client_id, now).await? else { return Ok(()) };
+    let body = json!({
+        "created_by": null,
+        "source": {"type": "user", "id": user_id},
+        "additional_details": {"client_id": row.client_id},
+    });
+    let revoked = NewEvent { event_type: "TOKEN_REVOKED", termination_id: None, body };
+    tx.append_events(&row.enterprise_id, now, &app.random, vec![revoked]).await?;
+    app.commit(tx).await?;
     Ok(())
 }

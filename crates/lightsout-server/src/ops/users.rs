@@ -73,7 +73,7 @@ async fn create_once(app: &App, caller: &Caller, user: &UserRow) -> Result<(), E
     tx.insert_user(user).await.map_err(login_taken)?;
     let event = body::caused(caller, "NEW_USER", json!(user_reference(user)), Value::Null);
     tx.append_events(&user.enterprise_id, app.clock.now_ms(), &app.random, vec![event]).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(())
 }
 
@@ -87,7 +87,6 @@ pub async fn update(
     // Refuses before any look-up whoever may change nobody.
     access::may_write_user(caller, None, Role::User)?;
     let user = retried!(update_once(app, caller, user_id, &request))?;
-    app.wake();
     Ok(user)
 }
 
@@ -133,7 +132,7 @@ async fn update_once(
         events.extend(terminate::end_user(app, &mut tx, caller, user_id, "user became inactive").await?);
     }
     tx.append_events(&user.enterprise_id, app.clock.now_ms(), &app.random, events).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(user)
 }
 
@@ -141,7 +140,6 @@ async fn update_once(
 pub async fn delete(app: &App, caller: &Caller, user_id: &str) -> Result<(), Error> {
     access::may_write_user(caller, None, Role::User)?;
     retried!(delete_once(app, caller, user_id))?;
-    app.wake();
     Ok(())
 }
 
@@ -156,7 +154,7 @@ async fn delete_once(app: &App, caller: &Caller, user_id: &str) -> Result<(), Er
     tx.delete_user(user_id).await?;
     events.push(body::caused(caller, "DELETE_USER", json!(user_reference(&user)), Value::Null));
     tx.append_events(&user.enterprise_id, app.clock.now_ms(), &app.random, events).await?;
-    tx.commit().await?;
+    app.commit(tx).await?;
     Ok(())
 }
 

@@ -201,14 +201,21 @@ impl Tx {
         .map(drop)
     }
 
-    /// Revokes a token of an app. Nothing for an unknown token or another app's (RFC 7009).
-    pub async fn revoke_token(&mut self, token_hash: &str, client_id: &str, now: i64) -> Result<(), DbError> {
-        self.execute(
-            "UPDATE tokens SET revoked_at = $3 WHERE token_hash = $1 AND client_id = $2 AND revoked_at IS NULL",
+    /// Revokes a token of an app, and returns its user. Nothing for an unknown token or another app's
+    /// (RFC 7009).
+    pub async fn revoke_token(
+        &mut self,
+        token_hash: &str,
+        client_id: &str,
+        now: i64,
+    ) -> Result<Option<(String,)>, DbError> {
+        self.find(
+            "UPDATE tokens SET revoked_at = $3
+             WHERE token_hash = $1 AND client_id = $2 AND revoked_at IS NULL
+             RETURNING user_id",
             args![token_hash, client_id, now],
         )
         .await
-        .map(drop)
     }
 
     /// Burns the id of an assertion. [`DbError::Duplicate`]: it was used before.

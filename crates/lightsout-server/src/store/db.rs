@@ -2,7 +2,7 @@
 //!
 //! A statement is written once, with `$1` parameters. What truly differs is a word in braces:
 //! `{rows $1}` and `{texts $1}` turn a JSON array argument into rows, `{skip_locked}`, `{share}`,
-//! `{bytewise}` and `{without_rowid}` say what only one of the two knows. Nothing outside this
+//! `{bytewise}`, `{without_rowid}` and `{announce}` say what only one of the two knows. Nothing outside this
 //! module knows which database it is. Every statement runs in the tests on both.
 
 use std::borrow::Cow;
@@ -31,6 +31,9 @@ pub enum DbError {
     /// The database did not answer.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
+    /// This node has not heard from its database for too long to say that somebody is signed in.
+    #[error("this node has not heard from its database for too long")]
+    Stale,
     /// The statement or the stored data is wrong.
     #[error("the database refused the statement")]
     Other(#[source] sqlx::Error),
@@ -122,14 +125,19 @@ pub struct Db {
     pools: Pools,
 }
 
+/// The connections apart belong to the node's index: however busy the others are, it hears.
 #[derive(Clone, Debug)]
 enum Pools {
     /// SQLite has one writer; readers see the last commit (WAL).
     Sqlite {
         read: SqlitePool,
         write: SqlitePool,
+        apart: SqlitePool,
     },
-    Postgres(PgPool),
+    Postgres {
+        pool: PgPool,
+        apart: PgPool,
+    },
 }
 
 /// An open write transaction. Dropped without [`Tx::commit`], it is rolled back.
@@ -168,11 +176,15 @@ impl Db {
     /// Closes every connection, so that SQLite folds its log into the file.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { read, write } => {
+            Pools::Sqlite { read, write, apart } => {
+                apart.close().await;
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres { pool, apart } => {
+                apart.close().await;
+                pool.close().await;
+            }
         }
     }
 
@@ -182,10 +194,39 @@ impl Db {
             Pools::Sqlite { read, .. } => {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(read).await?
             }
-            Pools::Postgres(pool) => {
+            Pools::Postgres { pool, .. } => {
                 sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(pool).await?
             }
         })
+    }
+
+    /// Reads rows on the connection apart.
+    pub(super) async fn fetch_apart<T: Row>(
+        &self,
+        sql: &'static str,
+        args: Vec<Value>,
+    ) -> Result<Vec<T>, DbError> {
+        Ok(match &self.pools {
+            Pools::Sqlite { apart, .. } => {
+                sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(apart).await?
+            }
+            Pools::Postgres { apart, .. } => {
+                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(apart).await?
+            }
+        })
+    }
+
+    /// Calls `wake` whenever another node may have committed something, for as long as it is polled.
+    /// It is a hint only: connections break, so whoever must know polls as well. On SQLite it waits for
+    /// ever.
+    pub async fn listen(&self, wake: impl Fn()) -> Result<(), DbError> {
+        let Pools::Postgres { apart, .. } = &self.pools else { return std::future::pending().await };
+        let mut listener = sqlx::postgres::PgListener::connect_with(apart).await?;
+        listener.listen("lightsout").await?;
+        loop {
+            wake();
+            listener.recv().await?;
+        }
     }
 
     /// Reads at most one row outside a transaction.
@@ -197,14 +238,14 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         Ok(Tx(match &self.pools {
             Pools::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres(pool) => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres { pool, .. } => Inner::Postgres(pool.begin().await?),
         }))
     }
 
     /// Takes jobs from dead workers at start. Only SQLite is worked by one process alone, so that
     /// every lease is a dead one's; on PostgreSQL leases run out by themselves.
     pub async fn take_over(&self, now: i64) -> Result<(), DbError> {
-        if matches!(self.pools, Pools::Postgres(_)) {
+        if matches!(self.pools, Pools::Postgres { .. }) {
             return Ok(());
         }
         let mut tx = self.begin().await?;
@@ -217,7 +258,7 @@ impl Db {
     /// A passive checkpoint never waits and never blocks, but cannot shorten the log while readers
     /// are in it; past `WAL_BYTES_MAX` the writer truncates.
     pub async fn checkpoint(&self) -> Result<(), DbError> {
-        let Pools::Sqlite { read, write } = &self.pools else { return Ok(()) };
+        let Pools::Sqlite { read, write, .. } = &self.pools else { return Ok(()) };
         sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(read).await?;
         let file = write.connect_options().get_filename().to_owned();
         let wal = format!("{}-wal", file.display());
@@ -295,8 +336,9 @@ async fn open_sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> 
         .pragma("cache_size", "-16384")
         .disable_statement_logging();
     let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let apart = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let read = SqlitePoolOptions::new().max_connections(connections_max).connect_with(options).await?;
-    Ok(Pools::Sqlite { read, write })
+    Ok(Pools::Sqlite { read, write, apart })
 }
 
 async fn open_postgres(url: &str, connections_max: u32) -> Result<Pools, DbError> {
@@ -308,9 +350,11 @@ async fn open_postgres(url: &str, connections_max: u32) -> Result<Pools, DbError
     let pool = PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options)
+        .connect_with(options.clone())
         .await?;
-    Ok(Pools::Postgres(pool))
+    // One that listens, and one that reads.
+    let apart = PgPoolOptions::new().max_connections(2).connect_lazy_with(options);
+    Ok(Pools::Postgres { pool, apart })
 }
 
 fn sqlite_args(args: Vec<Value>) -> sqlx::sqlite::SqliteArguments {
@@ -375,6 +419,7 @@ impl Dialect for Lite {
         ("{skip_locked}", ""),
         ("{for_update}", ""),
         ("{bytewise}", ""),
+        ("{announce}", ""),
         ("{without_rowid}", "WITHOUT ROWID"),
     ];
 }
@@ -387,6 +432,7 @@ impl Dialect for Pg {
         ("{skip_locked}", "FOR UPDATE SKIP LOCKED"),
         ("{for_update}", "FOR UPDATE"),
         ("{bytewise}", "COLLATE \"C\""),
+        ("{announce}", "RETURNING pg_notify('lightsout', '')"),
         ("{without_rowid}", ""),
     ];
 }

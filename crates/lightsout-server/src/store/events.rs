@@ -150,7 +150,8 @@ impl Tx {
             )
             .await?;
         }
-        self.execute("UPDATE event_head SET chain_hash = $1 WHERE head = 1", args![&hash]).await?;
+        // With the commit, the other nodes hear that there is something to read.
+        self.execute("UPDATE event_head SET chain_hash = $1 WHERE head = 1 {announce}", args![&hash]).await?;
         Ok(Head { position: head.position, chain_hash: hash })
     }
 }

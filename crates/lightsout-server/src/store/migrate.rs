@@ -13,6 +13,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { script: include_str!("migrations/0001_first.sql"), oldest_binary: 1 },
     Migration { script: include_str!("migrations/0002_relying_parties.sql"), oldest_binary: 1 },
+    Migration { script: include_str!("migrations/0003_feed.sql"), oldest_binary: 1 },
 ];
 
 /// Why the schema could not be brought up to date.

@@ -1,6 +1,7 @@
 //! The database: SQL texts, rows, and the transactions they run in. Nothing here decides.
 
 mod apps;
+mod changes;
 mod db;
 mod directory;
 mod events;
@@ -14,6 +15,7 @@ mod targets;
 mod terminations;
 
 pub use apps::{AppKeyRow, AppRow, TokenFacts, TokenRow};
+pub use changes::{BarrierRow, ChangeRow, IndexRow};
 pub use db::{Db, DbError, Row, Tx, Value};
 pub use directory::{EnterpriseRow, GroupRow, UserFilter, UserRow};
 pub use events::{BrokenLink, EventFilter, EventRow, Head, NewEvent};

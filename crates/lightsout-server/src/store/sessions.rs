@@ -218,12 +218,13 @@ impl Tx {
         .await
     }
 
-    /// Ends one session: deletes it and keeps its id refused. Returns its user, if it was stored.
+    /// Ends one session: deletes it and keeps its id refused. Returns its user and its expiry, if it was
+    /// stored.
     pub async fn end_session(
         &mut self,
         enterprise_id: &str,
         session_hash: &str,
-    ) -> Result<Option<String>, DbError> {
+    ) -> Result<Option<(String, i64)>, DbError> {
         let ended: Option<(String, i64)> = self
             .find(
                 "DELETE FROM sessions
@@ -235,7 +236,7 @@ impl Tx {
             .await?;
         let Some((user_id, expires_at)) = ended else { return Ok(None) };
         self.refuse_sessions(&[json!([session_hash, expires_at])]).await?;
-        Ok(Some(user_id))
+        Ok(Some((user_id, expires_at)))
     }
 
     /// Deletes the sessions of these users that a barrier ended, and keeps their ids refused.
@@ -272,26 +273,36 @@ impl Tx {
     /// Raises the generation of everybody, and returns how many people that were.
     pub async fn raise_all_barriers(&mut self, cutoff: i64) -> Result<u64, DbError> {
         self.execute(
-            "INSERT INTO barriers (user_id, generation, cutoff)
-             SELECT user_id, 1, $1 FROM users WHERE 1 = 1 ORDER BY user_id
+            "INSERT INTO barriers (user_id, generation, cutoff, enterprise_id, login, external_id)
+             SELECT user_id, 1, $1, enterprise_id, login, external_id FROM users WHERE 1 = 1 ORDER BY user_id
              ON CONFLICT (user_id) DO UPDATE
              SET generation = barriers.generation + 1,
-                 cutoff = CASE WHEN excluded.cutoff > barriers.cutoff THEN excluded.cutoff ELSE barriers.cutoff END",
+                 cutoff = CASE WHEN excluded.cutoff > barriers.cutoff THEN excluded.cutoff ELSE barriers.cutoff END,
+                 enterprise_id = excluded.enterprise_id, login = excluded.login,
+                 external_id = excluded.external_id",
             args![cutoff],
         )
         .await
     }
 
     /// Raises the generation of every target of a termination, and its cutoff to at least `cutoff`.
-    pub async fn raise_barriers(&mut self, termination_id: &str, cutoff: i64) -> Result<(), DbError> {
+    pub async fn raise_barriers(
+        &mut self,
+        enterprise_id: &str,
+        termination_id: &str,
+        cutoff: i64,
+    ) -> Result<(), DbError> {
         self.execute(
             // In the order of the ids, so that two terminations of the same people never deadlock.
-            "INSERT INTO barriers (user_id, generation, cutoff)
-             SELECT user_id, 1, $2 FROM termination_targets WHERE termination_id = $1 ORDER BY user_id
+            "INSERT INTO barriers (user_id, generation, cutoff, enterprise_id, login, external_id)
+             SELECT user_id, 1, $2, $3, login, external_id
+             FROM termination_targets WHERE termination_id = $1 ORDER BY user_id
              ON CONFLICT (user_id) DO UPDATE
              SET generation = barriers.generation + 1,
-                 cutoff = CASE WHEN excluded.cutoff > barriers.cutoff THEN excluded.cutoff ELSE barriers.cutoff END",
-            args![termination_id, cutoff],
+                 cutoff = CASE WHEN excluded.cutoff > barriers.cutoff THEN excluded.cutoff ELSE barriers.cutoff END,
+                 enterprise_id = excluded.enterprise_id, login = excluded.login,
+                 external_id = excluded.external_id",
+            args![termination_id, cutoff, enterprise_id],
         )
         .await
         .map(drop)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lightsout_client::api::{CreateGroup, CreateUser, RegisterSession, RegisteredSession, Termination};
+use lightsout_client::api::{
+    AccessToken, CreateGroup, CreateTermination, CreateUser, RegisterSession, RegisteredSession, Termination,
+};
 use lightsout_client::{Auth, Client, Subject as TokenSubject};
 use lightsout_server::app::{App, Settings, System};
 use lightsout_server::clock::Clock;
@@ -17,6 +19,7 @@ use lightsout_server::random::Random;
 use lightsout_server::store::{Db, migrate};
 use lightsout_server::worker;
 use sqlx::{Connection, Executor};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// 2026-01-02T03:04:05Z, when every story begins.
@@ -75,6 +78,8 @@ pub(crate) struct Harness {
     pub(crate) registrar: Client,
     /// The client id and secret of that app.
     pub(crate) credentials: (String, String),
+    /// Where the database is.
+    pub(crate) database_url: String,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
     finished: bool,
@@ -96,13 +101,15 @@ impl Harness {
         more: impl FnOnce(&Db, &Clock) -> Vec<(String, System)>,
     ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let db = Db::open(&url(database, &folder).await, 5).await.expect("the database opens");
+        let database_url = url(database, &folder).await;
+        let db = Db::open(&database_url, 5).await.expect("the database opens");
         migrate(&db).await.expect("the schema is made");
         let shop = Memory::default();
         let clock = Clock::manual(START_MS);
         let mut systems = BTreeMap::from([("shop".to_owned(), system(&shop))]);
         systems.extend(more(&db, &clock));
         let app = App::new(db, clock, Random::seeded(7), systems, Settings::default());
+        app.index.load().await.expect("the index is loaded");
         let stop = CancellationToken::new();
         let address = serve(&app, limits, &stop).await;
 
@@ -115,7 +122,7 @@ impl Harness {
             enterprise_id: enterprise.0.clone(),
             name: "registrar".to_owned(),
             scopes: words("manage_managed_users manage_groups manage_enterprise_properties"),
-            rights: words("sessions.write sessions.read introspect"),
+            rights: words("sessions.write sessions.read introspect feed"),
             user_tokens: true,
             ..admin::NewApp::default()
         };
@@ -131,10 +138,22 @@ impl Harness {
             admin: Client::new(&url, Auth::developer_token(token)).expect("a client"),
             registrar: Client::new(&url, auth).expect("a client"),
             credentials: (id.0, secret),
+            database_url,
             stop,
             _folder: folder,
             finished: false,
         }
+    }
+
+    /// Starts another node on the same database, with the same clock. It reads the log only when it is
+    /// told to, or has not for too long.
+    pub(crate) async fn other_node(&self) -> (Arc<App>, String) {
+        let db = Db::open(&self.database_url, 5).await.expect("the database opens");
+        let systems = BTreeMap::from([("shop".to_owned(), system(&self.shop))]);
+        let node = App::new(db, self.app.clock.clone(), Random::seeded(8), systems, Settings::default());
+        node.index.load().await.expect("the index is loaded");
+        let address = serve(&node, LimitsConfig::default(), &self.stop).await;
+        (node, format!("http://{address}"))
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -196,6 +215,25 @@ impl Harness {
     pub(crate) async fn is_active(&self, session: &RegisteredSession) -> bool {
         let id = session.session_id.as_deref().expect("the service minted it");
         self.registrar.introspect(id).await.expect("an answer").active
+    }
+
+    /// Ends every session of a user as the admin, and returns the termination's id.
+    pub(crate) async fn terminate(&self, user_id: &str) -> String {
+        let request = CreateTermination { user_ids: vec![user_id.into()], ..CreateTermination::default() };
+        self.admin.terminate(&request, None).await.expect("accepted").id.0
+    }
+
+    /// A token of the registrar's service account.
+    pub(crate) async fn app_token(&self) -> String {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.credentials.0),
+            ("client_secret", &self.credentials.1),
+            ("box_subject_type", "enterprise"),
+            ("box_subject_id", &self.enterprise_id),
+        ];
+        let reply = reqwest::Client::new().post(self.url("/oauth2/token")).form(&form).send().await;
+        reply.expect("an answer").json::<AccessToken>().await.expect("a token").access_token
     }
 
     pub(crate) fn advance(&self, ms: i64) {
@@ -260,6 +298,7 @@ async fn serve(app: &Arc<App>, limits: LimitsConfig, stop: &CancellationToken) -
         request_timeout: Duration::from_mins(1),
         body_bytes_max: 2 * 1024 * 1024,
         metrics: None,
+        admits: Semaphore::new(1_000),
         stop: stop.clone(),
     });
     tokio::spawn(async move { axum::serve(listener, service(web)).await });
