@@ -84,9 +84,11 @@ fn grow(ground: &Ground, sizes: &[usize], seconds: f64) -> anyhow::Result<Grown>
         store.fill_sessions(&setup.client_id, more.clone())?;
         store.settle()?;
         people = more.end;
+        // Those of people who were ended at smaller sizes are not there any more.
+        let stored = store.number("SELECT count(*) FROM sessions")?.unwrap_or_default();
         let service = setup.serve()?;
         let mut connection = Connection::open(service.address, &setup.token(service.address)?)?;
-        let loaded = wait_for_index(&service, &mut connection, *sessions)?;
+        let loaded = wait_for_index(&service, &mut connection, stored)?;
         let resident = service.program.resident()?;
         let (rate, bare) = rates(ground, &service, bare_address, people, seconds)?;
         let resident_after = service.program.resident()?;
@@ -118,22 +120,20 @@ fn grow(ground: &Ground, sizes: &[usize], seconds: f64) -> anyhow::Result<Grown>
 fn wait_for_index(
     service: &Service,
     connection: &mut Connection,
-    sessions: usize,
+    sessions: i64,
 ) -> anyhow::Result<Option<Duration>> {
     let started = Instant::now();
     let gauge = |connection: &mut Connection| {
         let answer = connection.get("/metrics").ok()?;
         let text = String::from_utf8(answer.body).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("lightsout_index_sessions"))?.to_owned();
-        line.rsplit(' ').next()?.parse::<f64>().ok()
+        line.rsplit(' ').next()?.parse::<i64>().ok()
     };
     if gauge(connection).is_none() {
         return Ok(None);
     }
-    // Those that were ended at smaller sizes are not there any more.
-    let least = float(sessions - RESERVED * SESSIONS_EACH);
     eventually("the index is loaded", Duration::from_millis(5), LOADED_WITHIN, || {
-        gauge(connection).filter(|count| *count >= least)
+        gauge(connection).filter(|count| *count >= sessions)
     })?;
     Ok(Some(service.ready_after + started.elapsed()))
 }

@@ -2,7 +2,10 @@
 
 mod group;
 mod growth;
+mod nodes;
 mod one_user;
+mod peers;
+mod rest;
 mod targets;
 mod thousand;
 
@@ -34,6 +37,9 @@ pub(crate) const ALL: &[Entry] = &[
     Entry { name: "group", title: "Ending a large group", run: group::run },
     Entry { name: "growth", title: "With ever more sessions stored", run: growth::run },
     Entry { name: "targets", title: "With ever more targets", run: targets::run },
+    Entry { name: "nodes", title: "Three nodes and fifty followers", run: nodes::run },
+    Entry { name: "peers", title: "Peers from a registry", run: peers::run },
+    Entry { name: "rest", title: "At rest", run: rest::run },
 ];
 
 /// How long a termination may take to be done.

@@ -11,15 +11,15 @@ use crate::store::{Kind, SESSIONS_EACH, login, user_id};
 use crate::wire::Connection;
 use crate::{Bench, Ground};
 
-const PEOPLE: usize = 1_000;
+pub(super) const PEOPLE: usize = 1_000;
 /// Every so manieth session is asked about.
 const SAMPLE: usize = 37;
 const REFUSED: Duration = Duration::from_millis(20);
 const GONE: Duration = Duration::from_millis(200);
 
-struct Found {
-    refused: Times,
-    gone: Times,
+pub(super) struct Found {
+    pub(super) refused: Times,
+    pub(super) gone: Times,
     bare: Times,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn run(bench: &Bench, part: &mut Part) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(ground: &Ground, rounds: usize) -> anyhow::Result<Found> {
+pub(super) fn measure(ground: &Ground, rounds: usize) -> anyhow::Result<Found> {
     let people = 0..rounds * PEOPLE;
     ground.store.fill_people(&ground.setup.enterprise, people.clone())?;
     ground.store.fill_sessions(&ground.setup.client_id, people.clone())?;
