@@ -28,9 +28,3 @@ fmt:
 # Licences, sources and banned crates; cargo-deny must be installed.
 deny:
     cargo deny check bans licenses sources
-
-# The connectors beside the bare operation: Redis without an index, Django's table, logout tokens.
-bench-systems:
-    cargo run --release -p lightsout-server --example bench_redis
-    cargo run --release -p lightsout-server --example bench_sql
-    cargo run --release -p lightsout-server --example bench_oidc

@@ -130,6 +130,17 @@ impl Store {
         Ok(row.and_then(|(number,)| number))
     }
 
+    /// The two texts of each row that a query with one text finds.
+    pub(crate) fn page(&self, sql: &str, argument: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        Ok(self.runtime.block_on(async {
+            match &self.pool {
+                Pool::Sqlite(pool) => sqlx::query_as(sql).bind(argument).fetch_all(pool).await,
+                Pool::Postgres(pool) => sqlx::query_as(sql).bind(argument).fetch_all(pool).await,
+            }
+        })?)
+    }
+
     /// Makes people of these numbers.
     pub(crate) fn fill_people(&self, enterprise: &str, people: std::ops::Range<usize>) -> anyhow::Result<()> {
         let now = Clock::system().now_ms();

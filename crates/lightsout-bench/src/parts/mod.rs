@@ -3,9 +3,12 @@
 mod group;
 mod growth;
 mod nodes;
+mod oidc;
 mod one_user;
 mod peers;
+mod redis;
 mod rest;
+mod sql;
 mod targets;
 mod thousand;
 
@@ -38,6 +41,9 @@ pub(crate) const ALL: &[Entry] = &[
     Entry { name: "growth", title: "With ever more sessions stored", run: growth::run },
     Entry { name: "targets", title: "With ever more targets", run: targets::run },
     Entry { name: "nodes", title: "Three nodes and fifty followers", run: nodes::run },
+    Entry { name: "redis", title: "A Redis store without an index", run: redis::run },
+    Entry { name: "sql", title: "Sessions in a database table", run: sql::run },
+    Entry { name: "oidc", title: "Logout tokens", run: oidc::run },
     Entry { name: "peers", title: "Peers from a registry", run: peers::run },
     Entry { name: "rest", title: "At rest", run: rest::run },
 ];
