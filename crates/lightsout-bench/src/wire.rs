@@ -49,6 +49,12 @@ impl Connection {
         Ok(Self { address, token: token.to_owned(), reader: BufReader::new(stream) })
     }
 
+    /// Connects anew: a server hangs up on who says nothing for a minute.
+    pub(crate) fn reopen(&mut self) -> anyhow::Result<()> {
+        *self = Self::open(self.address, &self.token)?;
+        Ok(())
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
         self.send("GET", path, "accept: */*", b"")?;
         self.answer()

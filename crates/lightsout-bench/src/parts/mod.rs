@@ -99,6 +99,7 @@ impl Accepted {
 
     /// Makes sure that it is done without failures, with so many sessions ended.
     fn check(&self, connection: &mut Connection, sessions: usize) -> anyhow::Result<()> {
+        connection.reopen()?;
         let termination = connection.get(&format!("/v1/terminations/{}", self.id))?.json(200)?;
         let ended = termination["systems"][0]["sessions_ended"].as_u64();
         anyhow::ensure!(
