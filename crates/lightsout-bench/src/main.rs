@@ -23,6 +23,9 @@ use crate::report::Report;
 use crate::start::{Postgres, Setup};
 use crate::store::{Kind, Store};
 
+/// Where reports go that do not count, and one that is not whole yet.
+const ASIDE: &str = "target/bench";
+
 /// What all parts share.
 pub(crate) struct Bench {
     /// Smaller sizes, for a look while developing.
@@ -109,9 +112,11 @@ fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let mut report = Report { quick, parts: Vec::new(), facts: machine::facts(temporary.path()) };
     for part in parts::ALL.iter().filter(|part| chosen.is_empty() || chosen.contains(&part.name)) {
         report.run(part.title, |found| (part.run)(&bench, found));
+        // What is known so far, should the run not come to its end.
+        report.write(Path::new(ASIDE))?;
     }
     drop(bench);
-    let folder = if quick || !chosen.is_empty() { Path::new("target/bench") } else { Path::new("docs") };
+    let folder = if quick || !chosen.is_empty() { Path::new(ASIDE) } else { Path::new("docs") };
     report.write(folder)?;
     eprintln!("{} is written", folder.join("benchmarks.md").display());
     Ok(if report.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -1,5 +1,6 @@
 //! The report: what each part found, and the table of the numbers to reach.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::Duration;
 
@@ -117,7 +118,8 @@ impl Report {
         let mut part = Part { title: title.to_owned(), load_before: machine::load(), ..Part::default() };
         eprintln!("{title} ...");
         let started = std::time::Instant::now();
-        if let Err(error) = work(&mut part) {
+        let worked = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut part)));
+        if let Err(error) = worked.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) {
             eprintln!("  failed: {error:#}");
             part.failure = Some(format!("{error:#}"));
         }
@@ -270,6 +272,9 @@ mod tests {
             anyhow::bail!("no such thing")
         });
         assert!(report.failed());
-        assert!(report.markdown().contains("was not measured: no such thing"));
+        report.run("two", |_| panic!("a bug"));
+        let text = report.markdown();
+        assert!(text.contains("begun") && text.contains("was not measured: no such thing"), "{text}");
+        assert!(text.contains("was not measured: it panicked"), "{text}");
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
 pub(crate) fn time(time: Duration) -> String {
     let s = time.as_secs_f64();
     match s {
+        0.0 => "0".to_owned(),
         _ if s >= 1.0 => format!("{} s", digits(s)),
         _ if s >= 1e-3 => format!("{} ms", digits(s * 1e3)),
         _ if s >= 1e-6 => format!("{} µs", digits(s * 1e6)),
@@ -114,5 +115,6 @@ mod tests {
         assert_eq!(shown, ["0.071", "1.00", "12.3", "100", "1,234", "1,234,567"]);
         assert_eq!(time(Duration::from_micros(1_234)), "1.23 ms");
         assert_eq!(time(Duration::from_nanos(87)), "87.0 ns");
+        assert_eq!(time(Duration::ZERO), "0");
     }
 }

@@ -4,6 +4,9 @@ import fs from "node:fs";
 import http from "node:http";
 import Provider from "oidc-provider";
 
+// Its notices are no part of what is printed.
+console.info = console.error;
+
 const [file, count] = [process.argv[2], Number(process.argv[3])];
 
 class Adapter {
@@ -44,6 +47,7 @@ const provider = new Provider("http://127.0.0.1", {
     devInteractions: { enabled: false },
     introspection: { enabled: true },
   },
+  ttl: { ClientCredentials: 3600 },
 });
 
 const client = await provider.Client.find(clientId);

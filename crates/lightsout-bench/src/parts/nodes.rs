@@ -189,7 +189,15 @@ fn until_refused(connection: &mut Connection, session: &str) -> anyhow::Result<I
 struct Notify {
     runtime: tokio::runtime::Runtime,
     pool: PgPool,
-    listener: PgListener,
+    listener: Option<PgListener>,
+}
+
+/// The listener gives its connection back in a task, for which it needs the runtime.
+impl Drop for Notify {
+    fn drop(&mut self) {
+        let _inside = self.runtime.enter();
+        self.listener.take();
+    }
 }
 
 impl Notify {
@@ -200,7 +208,7 @@ impl Notify {
             listener.listen("bench").await?;
             anyhow::Ok((PgPool::connect(url).await?, listener))
         })?;
-        Ok(Self { runtime, pool, listener })
+        Ok(Self { runtime, pool, listener: Some(listener) })
     }
 
     fn once(&mut self) -> anyhow::Result<Duration> {
@@ -208,7 +216,7 @@ impl Notify {
         runtime.block_on(async {
             let started = Instant::now();
             sqlx::query("NOTIFY bench").execute(&*pool).await?;
-            listener.recv().await?;
+            listener.as_mut().context("it is there until it is dropped")?.recv().await?;
             Ok(started.elapsed())
         })
     }
