@@ -22,6 +22,10 @@ bench-client:
     cargo build --release
     cargo run --release -p lightsout-testkit --example bench_client
 
+# What one check of a barrier guard costs inside an app.
+bench-guard:
+    cargo run --release -p lightsout-testkit --example bench_guard
+
 fmt:
     cargo fmt
 

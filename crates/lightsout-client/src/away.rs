@@ -17,13 +17,20 @@ const AWAY_MAX: Duration = Duration::from_mins(5);
 pub(crate) struct Away {
     since: Option<Instant>,
     tries: u32,
+    delay_max: Duration,
     ask_at: Option<Instant>,
     is_connected: Arc<AtomicBool>,
 }
 
 impl Away {
     pub(crate) fn new() -> Self {
-        Self { since: None, tries: 0, ask_at: None, is_connected: Arc::new(AtomicBool::new(true)) }
+        Self::asking_within(DELAY_MAX)
+    }
+
+    /// Waits for no longer than this, but where the server wants it.
+    pub(crate) fn asking_within(delay_max: Duration) -> Self {
+        let is_connected = Arc::new(AtomicBool::new(true));
+        Self { since: None, tries: 0, delay_max, ask_at: None, is_connected }
     }
 
     /// Says from elsewhere whether the server answers.
@@ -49,7 +56,7 @@ impl Away {
         let since = *self.since.get_or_insert_with(Instant::now);
         self.is_connected.store(false, Ordering::Relaxed);
         let retry_after = error.as_ref().and_then(|error| error.api()?.retry_after).unwrap_or_default();
-        let doubled = DELAY.saturating_mul(2_u32.saturating_pow(self.tries)).min(DELAY_MAX);
+        let doubled = DELAY.saturating_mul(2_u32.saturating_pow(self.tries)).min(self.delay_max);
         self.tries = self.tries.saturating_add(1);
         self.wait(doubled.max(retry_after).max(delay_min));
         match error {

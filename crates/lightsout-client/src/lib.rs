@@ -38,9 +38,16 @@
 //! themselves are tried again first, as [`Retry`] describes. `docs/misbehaviour.md` in the repository is
 //! a tested table of what each misbehaviour of a server costs, and of what the caller sees.
 //!
+//! # Apps that keep their own sessions
+//!
+//! [`BarrierGuard`] follows what a service ended, and tells an app in memory which of its sessions it must
+//! refuse. `docs/barriers.md` in the repository says what an app chooses by it.
+//!
 //! # Features
 //!
 //! * `blocking`: `blocking`, the same for programs without async.
+//! * `tower`: `BarrierLayer`, which refuses the requests of ended sessions in axum and wherever else Tower
+//!   layers go.
 //! * `tracing`: one debug event for each attempt, with method, path, status and time; of a stream, when
 //!   it is opened.
 //!
@@ -50,6 +57,7 @@
 
 mod auth;
 mod away;
+mod barriers;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
@@ -72,6 +80,9 @@ pub use auth::{
     Algorithm, Auth, Authorization, BOX_AUDIENCE, ClientCredentials, FileStore, Jwt, MemoryStore, OAuth,
     StoredTokens, Subject, TokenStore,
 };
+pub use barriers::{BarrierGuard, BarrierOptions, KnownBy, Verdict};
+#[cfg(feature = "tower")]
+pub use barriers::{BarrierLayer, BarrierService, SessionOf, WhenStale};
 pub use client::{BOX, Client, ClientBuilder};
 pub use error::{ApiError, Error, Missing, NotFound};
 pub use events::{EventQuery, Events, StreamType};

@@ -8,13 +8,15 @@ const MESSAGE_MAX: usize = 1 << 20;
 pub(crate) struct Messages {
     line: Vec<u8>,
     id: String,
+    event: String,
     data: String,
 }
 
-/// A message with its id, or that of the last one that had an id.
+/// A message with its id, or that of the last one that had an id, and its type, which may be empty.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Message {
     pub(crate) id: String,
+    pub(crate) event: String,
     pub(crate) data: String,
 }
 
@@ -42,13 +44,14 @@ impl Messages {
     fn end_line(&mut self, line: &str) -> Option<Message> {
         // A blank line ends a message.
         if line.is_empty() {
-            let data = std::mem::take(&mut self.data);
-            return (!data.is_empty()).then(|| Message { id: self.id.clone(), data });
+            let (event, data) = (std::mem::take(&mut self.event), std::mem::take(&mut self.data));
+            return (!data.is_empty()).then(|| Message { id: self.id.clone(), event, data });
         }
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {
             "id" => value.clone_into(&mut self.id),
+            "event" => value.clone_into(&mut self.event),
             "data" => {
                 if !self.data.is_empty() {
                     self.data.push('\n');
@@ -65,8 +68,8 @@ impl Messages {
 mod tests {
     use super::*;
 
-    fn message(id: &str, data: &str) -> Message {
-        Message { id: id.to_owned(), data: data.to_owned() }
+    fn message(id: &str, event: &str, data: &str) -> Message {
+        Message { id: id.to_owned(), event: event.to_owned(), data: data.to_owned() }
     }
 
     #[test]
@@ -78,7 +81,11 @@ mod tests {
                 let read =
                     text.as_bytes().chunks(size).flat_map(|chunk| messages.take(chunk).expect("short"));
                 let read: Vec<Message> = read.collect();
-                assert_eq!(read, [message("7", "{\"a\":\n1}"), message("7", "x")], "in pieces of {size}");
+                assert_eq!(
+                    read,
+                    [message("7", "T", "{\"a\":\n1}"), message("7", "", "x")],
+                    "in pieces of {size}"
+                );
             }
         }
     }

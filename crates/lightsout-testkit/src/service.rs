@@ -157,7 +157,7 @@ fn new_app(enterprise_id: &str) -> admin::NewApp {
         scopes: ["manage_managed_users", "manage_groups", "manage_enterprise_properties"]
             .map(String::from)
             .to_vec(),
-        rights: ["sessions.write", "sessions.read", "introspect"].map(String::from).to_vec(),
+        rights: ["sessions.write", "sessions.read", "introspect", "feed"].map(String::from).to_vec(),
         may_end_admins: true,
         user_tokens: true,
         box_audience: true,

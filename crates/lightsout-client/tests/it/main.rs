@@ -3,6 +3,9 @@
 //! `cargo test -p lightsout-client --all-features` runs all of it.
 
 mod auth;
+#[cfg(feature = "tower")]
+mod barrier_layer;
+mod barriers;
 #[cfg(feature = "blocking")]
 mod blocking;
 mod following;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -69,7 +69,12 @@ pub(super) async fn time_out(State(web): State<Arc<Web>>, request: Request, next
 
 /// Runs the rest in a task of its own: axum drops a handler when its client hangs up, and a
 /// transaction must not be dropped half-way.
+///
+/// What only reads may be dropped, and saves the task.
 pub(super) async fn detach(request: Request, next: Next) -> Response {
+    if request.method() == Method::GET || request.uri().path() == "/oauth2/introspect" {
+        return next.run(request).await;
+    }
     let span = tracing::Span::current();
     match tokio::spawn(tracing::Instrument::instrument(next.run(request), span)).await {
         Ok(response) => response,

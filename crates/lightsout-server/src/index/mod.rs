@@ -137,6 +137,10 @@ impl Index {
         if self.heard_ms.load(Ordering::Acquire) > asked {
             return Ok(());
         }
+        // A look that failed meanwhile is this call's answer, too: else all who wait fail one by one.
+        if self.failed_ms.load(Ordering::Acquire) > asked {
+            return Err(DbError::Stale);
+        }
         let result = self.read().await;
         if result.is_err() {
             self.failed_ms.store(self.clock.elapsed_ms(), Ordering::Release);

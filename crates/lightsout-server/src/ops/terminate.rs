@@ -1,6 +1,6 @@
 //! The operation that everything else is for: end every session of these people.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::connector::{Reply, Target};
 use crate::domain::access::{self, Caller, Permissions};
 use crate::domain::fold::fold;
 use crate::random::sha256;
-use crate::store::{DbError, NewEvent, NewTermination, TargetFacts, Tx};
+use crate::store::{Chosen, DbError, NewEvent, NewTermination, Tx};
 
 /// The most entries that one request may list. A group's size is not limited.
 pub const ENTRIES_MAX: usize = 10_000;
@@ -24,9 +24,10 @@ const PREVIEW_TIMEOUT: Duration = Duration::from_secs(10);
 /// More people than this are not counted system by system in a preview.
 const PREVIEW_PEOPLE_MAX: usize = 10_000;
 
-/// The people of a request, each once, and the entries that were left out.
+/// The people of a request, and the entries that were left out.
 struct Resolved {
-    people: Vec<TargetFacts>,
+    chosen: Chosen,
+    includes_manager: bool,
     skips: Vec<Skip>,
 }
 
@@ -64,8 +65,8 @@ pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) ->
     let administered = check(app, caller, request).await?;
     let mut tx = app.db.begin().await?;
     let resolved = resolve(&mut tx, caller, request, &administered).await?;
+    let ids = tx.list_chosen(&resolved.chosen).await?;
     drop(tx);
-    let ids: Vec<String> = resolved.people.iter().map(|p| p.user_id.clone()).collect();
     let mut systems = Vec::new();
     for (name, system) in app.systems_of(&caller.enterprise_id.0) {
         let people = app.db.list_targets_now(&ids, name).await?;
@@ -85,10 +86,10 @@ pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) ->
         systems.push(SystemPreview { system: name.clone(), sessions, reason });
     }
     Ok(Preview {
-        people: resolved.people.len() as u64,
+        people: ids.len() as u64,
         systems,
-        includes_caller: resolved.people.iter().any(|p| p.user_id == caller.asked_by().user_id.0),
-        includes_admin: resolved.people.iter().any(|p| p.role() != lightsout_api::Role::User),
+        includes_caller: ids.contains(&caller.asked_by().user_id.0),
+        includes_admin: resolved.includes_manager,
         skipped: resolved.skips,
     })
 }
@@ -102,8 +103,9 @@ pub(super) async fn end_user(
     user_id: &str,
     reason: &str,
 ) -> Result<Vec<NewEvent>, Error> {
-    let (_, events) = write(app, tx, caller, Some(reason.to_owned()), &[user_id.to_owned()], &[]).await?;
-    Ok(events)
+    let chosen = Chosen { user_ids: vec![user_id.to_owned()], ..Chosen::default() };
+    let resolved = Resolved { chosen, includes_manager: false, skips: Vec::new() };
+    Ok(write(app, tx, caller, Some(reason.to_owned()), resolved).await?.events)
 }
 
 /// Checks that the caller may still end the sessions of everybody whom a retry would try again.
@@ -127,8 +129,11 @@ pub(super) async fn check_retry(
     Ok(())
 }
 
-/// The groups whose members' accounts the caller may edit.
+/// The groups whose members' accounts a plain user may edit; others need none.
 async fn administered(app: &App, caller: &Caller) -> Result<Vec<String>, Error> {
+    if caller.standing != access::Standing::User {
+        return Ok(Vec::new());
+    }
     let groups = app.db.list_administered(&caller.person.user_id.0).await?;
     let editable = |(_, permissions): &(String, Permissions)| permissions.can_edit_accounts();
     Ok(groups.into_iter().filter(editable).map(|(group, _)| group).collect())
@@ -163,31 +168,36 @@ async fn accept_once(
 ) -> Result<TerminationId, Error> {
     let mut tx = app.db.begin().await?;
     let resolved = resolve(&mut tx, caller, request, administered).await?;
-    let user_ids: Vec<String> = resolved.people.into_iter().map(|p| p.user_id).collect();
-    let (id, events) =
-        write(app, &mut tx, caller, request.reason.clone(), &user_ids, &resolved.skips).await?;
+    let Written { id, people, events } =
+        write(app, &mut tx, caller, request.reason.clone(), resolved).await?;
     let now = app.clock.now_ms();
     if let Some(key) = key {
         tx.insert_idempotency_key(&key.key_hash, &key.request_hash, &id, now).await?;
     }
     let head = tx.append_events(&caller.enterprise_id.0, now, &app.random, events).await?;
-    if user_ids.is_empty() {
+    if people == 0 {
         tx.finish_termination(&id, "done", now, &head).await?;
     }
     app.commit(tx).await?;
-    tracing::info!(termination_id = %id, people = user_ids.len(), "termination accepted");
+    tracing::info!(termination_id = %id, people, "termination accepted");
     Ok(TerminationId(id))
 }
 
-/// Writes a termination and raises the barriers. Returns its id and the events to append.
+/// A termination in an open transaction, and the events to append.
+struct Written {
+    id: String,
+    people: i64,
+    events: Vec<NewEvent>,
+}
+
+/// Writes a termination and raises the barriers.
 async fn write(
     app: &App,
     tx: &mut Tx,
     caller: &Caller,
     reason: Option<String>,
-    user_ids: &[String],
-    skips: &[Skip],
-) -> Result<(String, Vec<NewEvent>), Error> {
+    Resolved { chosen, skips, .. }: Resolved,
+) -> Result<Written, Error> {
     let now = app.clock.now_ms();
     let id = app.random.id("t_");
     let person = |p: &access::Person| (p.user_id.0.clone(), p.login.clone());
@@ -199,7 +209,7 @@ async fn write(
         reason,
         cutoff: now,
         give_up_at: now + app.settings.give_up_after_ms,
-        user_ids: user_ids.to_vec(),
+        chosen,
         skips: skips
             .iter()
             .map(|s| (s.kind.clone(), s.value.clone(), skip_reason(s.reason).to_owned()))
@@ -209,15 +219,15 @@ async fn write(
             .map(|(name, system)| (name.clone(), system.connector.capabilities().targets_per_job))
             .collect(),
     };
-    tx.insert_termination(&new).await?;
+    let people = tx.insert_termination(&new).await?;
     tx.raise_barriers(&new.enterprise_id, &id, now).await?;
     let source = json!({"type": "termination", "id": id});
     let details =
-        json!({"termination_id": id, "people": user_ids.len(), "reason": new.reason, "skipped": skips.len()});
+        json!({"termination_id": id, "people": people, "reason": new.reason, "skipped": skips.len()});
     let mut requested = body::caused(caller, "SESSION_TERMINATION_REQUESTED", source.clone(), details);
     requested.termination_id = Some(id.clone());
     let mut events = vec![requested];
-    if user_ids.is_empty() {
+    if people == 0 {
         events.push(body::own(
             "SESSION_TERMINATION_DONE",
             &id,
@@ -225,7 +235,7 @@ async fn write(
             json!({"termination_id": id, "state": "done", "people": 0}),
         ));
     }
-    Ok((id, events))
+    Ok(Written { id, people, events })
 }
 
 /// Looks up the people of a request and checks each: first what is unknown (404), then what is not
@@ -267,21 +277,28 @@ async fn resolve(
             refuse(request, &mut skips, "group_id", group, denied)?;
         }
     }
-    let members = tx.list_targets_by_group(&allowed_groups).await?;
-    let reach: HashSet<String> = if plain {
+    // A group's plain users need no check of their own: who may name the group may end them.
+    let managers = tx.list_managers_by_group(&allowed_groups).await?;
+    let by_name = !(by_id.is_empty() && by_login.is_empty());
+    let reach: HashSet<String> = if plain && by_name {
         tx.list_targets_by_group(&administered.0).await?.into_iter().map(|p| p.user_id).collect()
     } else {
         HashSet::new()
     };
-    let mut people = BTreeMap::new();
-    for person in by_id.into_iter().chain(by_login).chain(members) {
+    let (mut user_ids, mut includes_manager) = (BTreeSet::new(), false);
+    for person in by_id.into_iter().chain(by_login).chain(managers) {
         let myself = person.user_id == caller.person.user_id.0;
-        match access::may_end(caller.standing, person.role(), myself, reach.contains(&person.user_id)) {
-            Ok(()) => drop(people.insert(person.user_id.clone(), person)),
+        let role = person.role();
+        match access::may_end(caller.standing, role, myself, reach.contains(&person.user_id)) {
+            Ok(()) => {
+                includes_manager |= role != lightsout_api::Role::User;
+                user_ids.insert(person.user_id);
+            }
             Err(denied) => refuse(request, &mut skips, "user_id", &person.user_id, denied)?,
         }
     }
-    Ok(Resolved { people: people.into_values().collect(), skips })
+    let chosen = Chosen { user_ids: user_ids.into_iter().collect(), group_ids: allowed_groups };
+    Ok(Resolved { chosen, includes_manager, skips })
 }
 
 /// Refuses the whole request, or leaves one entry out where the request allows that.

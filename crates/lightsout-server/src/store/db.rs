@@ -6,15 +6,14 @@
 //! module knows which database it is. Every statement runs in the tests on both.
 
 use std::borrow::Cow;
-use std::os::unix::fs::OpenOptionsExt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, ConnectOptions, FromRow, Postgres, Sqlite, Transaction};
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, FromRow, Postgres, Sqlite, Transaction};
+
+use super::connect;
 
 /// What went wrong in the database, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -49,16 +48,19 @@ impl From<sqlx::Error> for DbError {
             // PostgreSQL: character not in repertoire, untranslatable character.
             (_, Some("22021" | "22P05")) => Self::BadText,
             // PostgreSQL: lock or statement timed out, too many connections, shutting down or starting.
-            // SQLite: I/O error, full.
-            (_, Some("55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03" | "10" | "13")) => {
-                Self::Unavailable(error)
-            }
+            (_, Some("55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03")) => Self::Unavailable(error),
+            (_, Some(code)) if is_disk_trouble(code) => Self::Unavailable(error),
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, _) => {
                 Self::Unavailable(error)
             }
             _ => Self::Other(error),
         }
     }
+}
+
+/// SQLite: I/O error, full. It says more in the higher bits; a code of PostgreSQL has five characters.
+fn is_disk_trouble(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 10 | 13))
 }
 
 /// A parameter of a statement.
@@ -127,7 +129,7 @@ pub struct Db {
 
 /// The connections apart belong to the node's index: however busy the others are, it hears.
 #[derive(Clone, Debug)]
-enum Pools {
+pub(super) enum Pools {
     /// SQLite has one writer; readers see the last commit (WAL).
     Sqlite {
         read: SqlitePool,
@@ -151,6 +153,11 @@ enum Inner {
     Postgres(Transaction<'static, Postgres>),
 }
 
+/// How long an answer is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(65);
+/// How long nothing is heard from other nodes before the connection is made anew.
+const SILENCE_MAX: Duration = Duration::from_mins(1);
+
 /// Past this size of the write-ahead log the writer itself truncates it.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -158,9 +165,9 @@ impl Db {
     /// Opens `url`: `sqlite:PATH` or `postgres://...`. A SQLite file is created if it is missing.
     pub async fn open(url: &str, connections_max: u32) -> Result<Self, DbError> {
         let pools = if url.starts_with("postgres") {
-            open_postgres(url, connections_max).await?
+            connect::postgres(url, connections_max).await?
         } else {
-            open_sqlite(url, connections_max).await?
+            connect::sqlite(url, connections_max).await?
         };
         Ok(Self { pools })
     }
@@ -195,7 +202,7 @@ impl Db {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(read).await?
             }
             Pools::Postgres { pool, .. } => {
-                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(pool).await?
+                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(pool)).await?
             }
         })
     }
@@ -225,7 +232,11 @@ impl Db {
         listener.listen("lightsout").await?;
         loop {
             wake();
-            listener.recv().await?;
+            // A connection that a network forgot is as silent as nodes that have nothing to say.
+            match tokio::time::timeout(SILENCE_MAX, listener.recv()).await {
+                Ok(heard) => drop(heard?),
+                Err(_) => return Ok(()),
+            }
         }
     }
 
@@ -238,7 +249,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         Ok(Tx(match &self.pools {
             Pools::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres { pool, .. } => Inner::Postgres(pool.begin().await?),
+            Pools::Postgres { pool, .. } => Inner::Postgres(answered(pool.begin()).await?),
         }))
     }
 
@@ -277,7 +288,8 @@ impl Tx {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(&mut **tx).await?
             }
             Inner::Postgres(tx) => {
-                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **tx).await?
+                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **tx))
+                    .await?
             }
         })
     }
@@ -294,10 +306,11 @@ impl Tx {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected(),
-            Inner::Postgres(tx) => sqlx::query_with(render::<Pg>(sql), postgres_args(args))
-                .execute(&mut **tx)
-                .await?
-                .rows_affected(),
+            Inner::Postgres(tx) => {
+                answered(sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut **tx))
+                    .await?
+                    .rows_affected()
+            }
         })
     }
 
@@ -305,7 +318,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
         match self.0 {
             Inner::Sqlite(tx) => tx.commit().await?,
-            Inner::Postgres(tx) => tx.commit().await?,
+            Inner::Postgres(tx) => answered(tx.commit()).await?,
         }
         Ok(())
     }
@@ -320,41 +333,11 @@ impl Tx {
     }
 }
 
-async fn open_sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> {
-    let options = SqliteConnectOptions::from_str(url).map_err(DbError::Other)?;
-    // For its owner only: it holds people's names, devices and addresses.
-    let mut file = std::fs::OpenOptions::new();
-    file.create(true).append(true).mode(0o600);
-    file.open(options.get_filename()).map_err(|e| DbError::Unavailable(sqlx::Error::Io(e)))?;
-    let options = options
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(false)
-        .busy_timeout(Duration::from_secs(10))
-        .pragma("wal_autocheckpoint", "0")
-        .pragma("cache_size", "-16384")
-        .disable_statement_logging();
-    let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let apart = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let read = SqlitePoolOptions::new().max_connections(connections_max).connect_with(options).await?;
-    Ok(Pools::Sqlite { read, write, apart })
-}
-
-async fn open_postgres(url: &str, connections_max: u32) -> Result<Pools, DbError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(DbError::Other)?
-        .application_name("lightsout")
-        .options([("statement_timeout", "60s"), ("lock_timeout", "10s"), ("synchronous_commit", "on")])
-        .disable_statement_logging();
-    let pool = PgPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options.clone())
-        .await?;
-    // One that listens, and one that reads.
-    let apart = PgPoolOptions::new().max_connections(2).connect_lazy_with(options);
-    Ok(Pools::Postgres { pool, apart })
+/// PostgreSQL itself ends a statement after `STATEMENT_TIMEOUT`. Where not even that is heard, the
+/// connection is dead, and nobody waits until the kernel has found out.
+async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, DbError> {
+    let in_time = tokio::time::timeout(ANSWER_WITHIN, statement).await;
+    Ok(in_time.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?)
 }
 
 fn sqlite_args(args: Vec<Value>) -> sqlx::sqlite::SqliteArguments {

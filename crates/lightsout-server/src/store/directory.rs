@@ -191,8 +191,12 @@ impl Db {
         logins: &[String],
     ) -> Result<Vec<(String, Option<String>)>, DbError> {
         self.fetch(
+            // By ids and logins: the index of the enterprise would read everybody.
             "SELECT user_id, login_folded FROM users
-             WHERE (user_id IN {texts $1} OR login_folded IN {texts $2}) AND enterprise_id = $3",
+             WHERE user_id IN {texts $1} AND enterprise_id || '' = $3
+             UNION
+             SELECT user_id, login_folded FROM users
+             WHERE login_folded IN {texts $2} AND enterprise_id || '' = $3",
             args![Value::from(ids), Value::from(logins), enterprise_id],
         )
         .await

@@ -2,6 +2,7 @@
 
 mod apps;
 mod changes;
+mod connect;
 mod db;
 mod directory;
 mod events;
@@ -23,7 +24,7 @@ pub use jobs::{JobRow, JobTarget, Settled, SettledJob, SettledOutcome};
 pub use memberships::MembershipRow;
 pub use migrate::{MigrateError, migrate};
 pub use relying_parties::{NewOidcSession, OidcSessionRow};
-pub use retention::Retention;
+pub use retention::{Retention, Walk};
 pub use sessions::{NewSession, SessionFacts, SessionRow};
-pub use targets::TargetFacts;
+pub use targets::{Chosen, TargetFacts};
 pub use terminations::{NewTermination, OutcomeRow, TerminationRow};

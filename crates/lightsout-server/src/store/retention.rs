@@ -1,4 +1,7 @@
-//! Deletes what is past its keeping time, in small steps.
+//! Deletes what is past its keeping time, in small steps: rows are found outside a transaction, and
+//! deleted by key in one that holds up nobody for long.
+
+use serde_json::Value;
 
 use crate::args;
 use crate::store::{Db, DbError};
@@ -14,47 +17,49 @@ pub struct Retention {
     pub terminations_before: i64,
     /// Idempotency keys noted before this go.
     pub idempotency_keys_before: i64,
+    /// Names that a barrier tells apps go, where it was raised before this: no session is older.
+    pub barrier_names_before: i64,
 }
 
-/// Rows deleted in one transaction at most.
-const STEP: i64 = 2_000;
+/// How far a walk through the tables without an index by time has come: a step looks at the next rows in
+/// the order of their key, and begins again at the end.
+#[derive(Clone, Debug, Default)]
+pub struct Walk {
+    session: (String, String),
+    ended_session: String,
+}
+
+/// Rows looked at, and deleted in one transaction, at most.
+const STEP: i64 = 1_000;
 
 /// How long after a termination a registration may still be committing.
 const LEFT_OVER_MS: i64 = 600_000;
 /// How far back left-over rows are looked for.
 const LEFT_OVER_SPAN_MS: i64 = 86_400_000;
+/// Users whose left-over rows are deleted in one transaction.
+const LEFT_OVER_USERS: i64 = 100;
 
 /// How long sessions at relying parties are kept past their expiry: while a termination that names them
 /// is worked, they stay known.
 const OIDC_SESSIONS_KEPT_MS: i64 = 2 * 86_400_000;
 
-/// What expires: how to find a step of it (`$1` a time, `$2` the step), and how to delete it by key.
-const EXPIRED: [(&str, &str); 4] = [
-    (
-        "SELECT token_hash FROM tokens WHERE expires_at <= $1 LIMIT $2",
-        "DELETE FROM tokens WHERE token_hash IN {texts $1}",
-    ),
-    (
-        "SELECT jti_hash FROM assertions WHERE expires_at <= $1 LIMIT $2",
-        "DELETE FROM assertions WHERE jti_hash IN {texts $1}",
-    ),
-    (
-        "SELECT session_hash FROM ended_sessions WHERE expires_at <= $1 LIMIT $2",
-        "DELETE FROM ended_sessions WHERE session_hash IN {texts $1}",
-    ),
-    (
-        "SELECT session_hash FROM sessions WHERE expires_at <= $1 LIMIT $2",
-        "DELETE FROM sessions WHERE session_hash IN {texts $1}",
-    ),
-];
-
 impl Db {
     /// Deletes one step of everything that is past its time. True: there may be more.
-    pub async fn prune(&self, retention: &Retention) -> Result<bool, DbError> {
-        let mut more = false;
-        for (find, delete) in EXPIRED {
-            more |= self.prune_step(find, delete, retention.now).await?;
-        }
+    pub async fn prune(&self, retention: &Retention, walk: &mut Walk) -> Result<bool, DbError> {
+        let mut more = self
+            .prune_step(
+                "SELECT token_hash FROM tokens WHERE expires_at <= $1 LIMIT $2",
+                "DELETE FROM tokens WHERE token_hash IN {texts $1}",
+                retention.now,
+            )
+            .await?;
+        more |= self
+            .prune_step(
+                "SELECT jti_hash FROM assertions WHERE expires_at <= $1 LIMIT $2",
+                "DELETE FROM assertions WHERE jti_hash IN {texts $1}",
+                retention.now,
+            )
+            .await?;
         more |= self
             .prune_step(
                 "SELECT key_hash FROM idempotency_keys WHERE created_at < $1 LIMIT $2",
@@ -62,6 +67,16 @@ impl Db {
                 retention.idempotency_keys_before,
             )
             .await?;
+        more |= self
+            .prune_step(
+                "SELECT user_id FROM barriers
+                 WHERE cutoff < $1 AND (login IS NOT NULL OR external_id IS NOT NULL) LIMIT $2",
+                "UPDATE barriers SET login = NULL, external_id = NULL WHERE user_id IN {texts $1}",
+                retention.barrier_names_before,
+            )
+            .await?;
+        more |= self.prune_sessions(retention.now, walk).await?;
+        more |= self.prune_ended_sessions(retention.now, walk).await?;
         more |= self.prune_oidc_sessions(retention.now - OIDC_SESSIONS_KEPT_MS, STEP).await?;
         more |= self.prune_left_over_sessions(retention.now - LEFT_OVER_MS).await?;
         more |= self.prune_aliases().await?;
@@ -70,7 +85,6 @@ impl Db {
         Ok(more)
     }
 
-    /// Finds outside the transaction, which may take a scan, and deletes by key in a short one.
     async fn prune_step(
         &self,
         find: &'static str,
@@ -78,67 +92,131 @@ impl Db {
         before: i64,
     ) -> Result<bool, DbError> {
         let keys: Vec<(String,)> = self.fetch(find, args![before, STEP]).await?;
+        let more = is_step(keys.len());
+        self.prune_keys(delete, keys.into_iter().map(|(key,)| key).collect()).await?;
+        Ok(more)
+    }
+
+    async fn prune_keys(&self, delete: &'static str, keys: Vec<String>) -> Result<(), DbError> {
         if keys.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
-        let keys: Vec<String> = keys.into_iter().map(|(key,)| key).collect();
-        let more = i64::try_from(keys.len()).is_ok_and(|n| n == STEP);
         let mut tx = self.begin().await?;
-        tx.execute(delete, args![serde_json::Value::from(keys)]).await?;
-        tx.commit().await?;
+        tx.execute(delete, args![Value::from(keys)]).await?;
+        tx.commit().await
+    }
+
+    async fn prune_sessions(&self, now: i64, walk: &mut Walk) -> Result<bool, DbError> {
+        let rows: Vec<(String, String, i64)> = self
+            .fetch(
+                "SELECT user_id, session_hash, expires_at FROM sessions
+                 WHERE (user_id, session_hash) > ($1, $2)
+                 ORDER BY user_id, session_hash
+                 LIMIT $3",
+                args![&walk.session.0, &walk.session.1, STEP],
+            )
+            .await?;
+        let more = is_step(rows.len());
+        let last = rows.last().filter(|_| more).map(|(user, hash, _)| (user.clone(), hash.clone()));
+        walk.session = last.unwrap_or_default();
+        let expired = rows.into_iter().filter(|(_, _, expires_at)| *expires_at <= now);
+        let expired = expired.map(|(_, hash, _)| hash).collect();
+        self.prune_keys("DELETE FROM sessions WHERE session_hash IN {texts $1}", expired).await?;
+        Ok(more)
+    }
+
+    async fn prune_ended_sessions(&self, now: i64, walk: &mut Walk) -> Result<bool, DbError> {
+        let rows: Vec<(String, i64)> = self
+            .fetch(
+                "SELECT session_hash, expires_at FROM ended_sessions
+                 WHERE session_hash > $1
+                 ORDER BY session_hash
+                 LIMIT $2",
+                args![&walk.ended_session, STEP],
+            )
+            .await?;
+        let more = is_step(rows.len());
+        walk.ended_session = rows.last().filter(|_| more).map(|(hash, _)| hash.clone()).unwrap_or_default();
+        let expired = rows.into_iter().filter(|(_, expires_at)| *expires_at <= now);
+        let expired = expired.map(|(hash, _)| hash).collect();
+        self.prune_keys("DELETE FROM ended_sessions WHERE session_hash IN {texts $1}", expired).await?;
         Ok(more)
     }
 
     /// Deletes rows that a registration committed after the clean-up of its user's termination. They
     /// are refused already; their ids stay so. While a clean-up is open, the rows are its to count.
     async fn prune_left_over_sessions(&self, ended_before: i64) -> Result<bool, DbError> {
-        let mut tx = self.begin().await?;
-        let users: Vec<(String,)> = tx
+        let users: Vec<(String,)> = self
             .fetch(
                 "SELECT b.user_id FROM barriers b
                  WHERE b.cutoff <= $1
                    AND b.cutoff > $2
                    AND EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = b.user_id AND s.generation < b.generation)
                    AND NOT EXISTS (SELECT 1 FROM jobs WHERE system = 'registry' AND finished_at IS NULL)
-                 LIMIT 500",
-                args![ended_before, ended_before - LEFT_OVER_SPAN_MS],
+                 LIMIT $3",
+                args![ended_before, ended_before - LEFT_OVER_SPAN_MS, LEFT_OVER_USERS],
             )
             .await?;
+        if users.is_empty() {
+            return Ok(false);
+        }
         let users: Vec<String> = users.into_iter().map(|(id,)| id).collect();
+        let mut tx = self.begin().await?;
         tx.delete_ended_sessions(&users).await?;
         tx.commit().await?;
-        Ok(users.len() == 500)
+        Ok(i64::try_from(users.len()).is_ok_and(|n| n == LEFT_OVER_USERS))
     }
 
     /// Deletes the names of deleted users, when no job needs them any more.
     async fn prune_aliases(&self) -> Result<bool, DbError> {
-        let mut tx = self.begin().await?;
-        tx.execute(
+        let users: Vec<(String,)> = self
+            .fetch(
+                "SELECT DISTINCT a.user_id FROM aliases a
+                 WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = a.user_id)
+                   AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at IS NULL)
+                 LIMIT $1",
+                args![STEP],
+            )
+            .await?;
+        let more = is_step(users.len());
+        let users = users.into_iter().map(|(id,)| id).collect();
+        self.prune_keys(
             "DELETE FROM aliases
-             WHERE user_id NOT IN (SELECT user_id FROM users)
-               AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at IS NULL)",
-            args![],
+             WHERE user_id IN {texts $1} AND NOT EXISTS (SELECT 1 FROM jobs WHERE finished_at IS NULL)",
+            users,
         )
         .await?;
-        tx.commit().await?;
-        Ok(false)
+        Ok(more)
     }
 
-    /// Deletes one old finished termination with all that hangs on it.
+    /// Deletes a step of one old finished termination: what hangs on it first, at last the row itself.
     async fn prune_terminations(&self, before: i64) -> Result<bool, DbError> {
-        let mut tx = self.begin().await?;
-        let old: Option<(String,)> = tx
+        let old: Option<(String,)> = self
             .find(
                 "SELECT termination_id FROM terminations
-                 WHERE finished_at IS NOT NULL AND created_at < $1 LIMIT 1 {for_update}",
+                 WHERE finished_at IS NOT NULL AND created_at < $1 LIMIT 1",
                 args![before],
             )
             .await?;
         let Some((id,)) = old else { return Ok(false) };
+        let mut tx = self.begin().await?;
         for statement in [
-            "DELETE FROM outcomes WHERE termination_id = $1",
+            "DELETE FROM outcomes
+             WHERE termination_id = $1
+               AND ordinal IN (SELECT o.ordinal FROM outcomes o
+                               WHERE o.termination_id = $1 ORDER BY o.ordinal LIMIT $2)",
+            "DELETE FROM termination_targets
+             WHERE termination_id = $1
+               AND ordinal IN (SELECT t.ordinal FROM termination_targets t
+                               WHERE t.termination_id = $1 ORDER BY t.ordinal LIMIT $2)",
+        ] {
+            if tx.execute(statement, args![&id, STEP]).await? > 0 {
+                tx.commit().await?;
+                return Ok(true);
+            }
+        }
+        for statement in [
             "DELETE FROM jobs WHERE termination_id = $1",
-            "DELETE FROM termination_targets WHERE termination_id = $1",
             "DELETE FROM termination_skips WHERE termination_id = $1",
             "DELETE FROM terminations WHERE termination_id = $1",
         ] {
@@ -151,29 +229,31 @@ impl Db {
     /// Deletes a step from the beginning of the log. The hash of the last event that went is kept
     /// as the anchor, so the chain that is left still verifies.
     async fn prune_events(&self, before: i64) -> Result<bool, DbError> {
-        let mut tx = self.begin().await?;
-        // Held to the end: two nodes never move the anchor past each other.
-        let _: Option<(i64,)> =
-            tx.find("SELECT position FROM event_head WHERE head = 1 {for_update}", args![]).await?;
-        let last: Option<(i64, String)> = tx
-            .find(
-                "SELECT position, chain_hash FROM events
-                 WHERE position <= (SELECT pruned_position + $2 FROM event_head WHERE head = 1)
-                   AND position < (SELECT coalesce(min(position), 9223372036854775807) FROM events
-                                   WHERE recorded_at >= $1)
-                 ORDER BY position DESC
-                 LIMIT 1",
-                args![before, STEP],
+        let oldest: Vec<(i64, String, i64)> = self
+            .fetch(
+                "SELECT position, chain_hash, recorded_at FROM events ORDER BY position LIMIT $1",
+                args![STEP],
             )
             .await?;
-        let Some((position, hash)) = last else { return Ok(false) };
-        tx.execute(
-            "UPDATE event_head SET pruned_position = $1, pruned_hash = $2 WHERE head = 1",
-            args![position, hash],
-        )
-        .await?;
-        tx.execute("DELETE FROM events WHERE position <= $1", args![position]).await?;
+        let old = oldest.into_iter().take_while(|(_, _, recorded_at)| *recorded_at < before);
+        let Some((position, hash, _)) = old.last() else { return Ok(false) };
+        let mut tx = self.begin().await?;
+        // Two nodes never move the anchor past each other.
+        let moved = tx
+            .execute(
+                "UPDATE event_head SET pruned_position = $1, pruned_hash = $2
+                 WHERE head = 1 AND pruned_position < $1",
+                args![position, hash],
+            )
+            .await?;
+        if moved > 0 {
+            tx.execute("DELETE FROM events WHERE position <= $1", args![position]).await?;
+        }
         tx.commit().await?;
         Ok(true)
     }
+}
+
+fn is_step(rows: usize) -> bool {
+    i64::try_from(rows).is_ok_and(|n| n == STEP)
 }

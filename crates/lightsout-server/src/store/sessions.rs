@@ -229,7 +229,8 @@ impl Tx {
             .find(
                 "DELETE FROM sessions
                  WHERE session_hash = $1
-                   AND user_id IN (SELECT user_id FROM users WHERE enterprise_id = $2)
+                   AND EXISTS (SELECT 1 FROM users u
+                               WHERE u.user_id = sessions.user_id AND u.enterprise_id = $2)
                  RETURNING user_id, expires_at",
                 args![session_hash, enterprise_id],
             )

@@ -27,7 +27,72 @@ impl TargetFacts {
     }
 }
 
+/// The people of a termination, each checked: some by id, and every plain user of some groups.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    /// By id.
+    pub user_ids: Vec<String>,
+    /// By group; who manages in the enterprise is chosen by id only.
+    pub group_ids: Vec<String>,
+}
+
 impl Tx {
+    /// Freezes the chosen people, numbered by their ids, with the names that systems know them by. Whoever
+    /// was deleted since the look-up is none of them. Returns how many there are.
+    pub(super) async fn insert_targets(
+        &mut self,
+        termination_id: &str,
+        chosen: &Chosen,
+    ) -> Result<i64, DbError> {
+        let people = self
+            .execute(
+                "INSERT INTO termination_targets (termination_id, ordinal, user_id, login, external_id)
+                 SELECT $3, row_number() OVER (ORDER BY u.user_id) - 1, u.user_id, u.login, u.external_id
+                 FROM (SELECT value AS user_id FROM {texts $1} AS ids
+                       UNION
+                       SELECT m.user_id FROM memberships m WHERE m.group_id IN {texts $2}) chosen
+                 JOIN users u ON u.user_id = chosen.user_id
+                 WHERE u.role = 'user' OR u.user_id IN {texts $1}",
+                args![Value::from(&*chosen.user_ids), Value::from(&*chosen.group_ids), termination_id],
+            )
+            .await?;
+        Ok(i64::try_from(people).expect("fewer people than numbers"))
+    }
+
+    /// The ids of the chosen people.
+    pub async fn list_chosen(&mut self, chosen: &Chosen) -> Result<Vec<String>, DbError> {
+        let ids: Vec<(String,)> = self
+            .fetch(
+                "SELECT u.user_id
+                 FROM (SELECT value AS user_id FROM {texts $1} AS ids
+                       UNION
+                       SELECT m.user_id FROM memberships m WHERE m.group_id IN {texts $2}) chosen
+                 JOIN users u ON u.user_id = chosen.user_id
+                 WHERE u.role = 'user' OR u.user_id IN {texts $1}
+                 ORDER BY u.user_id",
+                args![Value::from(&*chosen.user_ids), Value::from(&*chosen.group_ids)],
+            )
+            .await?;
+        Ok(ids.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// The members of these groups who are no plain users.
+    pub async fn list_managers_by_group(
+        &mut self,
+        group_ids: &[String],
+    ) -> Result<Vec<TargetFacts>, DbError> {
+        if group_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.fetch(
+            "SELECT u.user_id, u.login, u.login_folded, u.role
+             FROM memberships m JOIN users u ON u.user_id = m.user_id
+             WHERE m.group_id IN {texts $1} AND u.role <> 'user'",
+            args![Value::from(group_ids)],
+        )
+        .await
+    }
+
     /// The people of a tenant among these ids.
     pub async fn list_targets_by_id(
         &mut self,
@@ -38,8 +103,9 @@ impl Tx {
             return Ok(Vec::new());
         }
         self.fetch(
+            // By the ids: the index of the enterprise would read everybody.
             "SELECT user_id, login, login_folded, role FROM users
-             WHERE user_id IN {texts $1} AND enterprise_id = $2",
+             WHERE user_id IN {texts $1} AND enterprise_id || '' = $2",
             args![Value::from(ids), enterprise_id],
         )
         .await
@@ -55,8 +121,9 @@ impl Tx {
             return Ok(Vec::new());
         }
         self.fetch(
+            // By the logins: the index of the enterprise would read everybody.
             "SELECT user_id, login, login_folded, role FROM users
-             WHERE login_folded IN {texts $1} AND enterprise_id = $2",
+             WHERE login_folded IN {texts $1} AND enterprise_id || '' = $2",
             args![Value::from(logins), enterprise_id],
         )
         .await

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::store::{Db, DbError, Head, TargetFacts, Tx};
+use crate::store::{Chosen, Db, DbError, Head, TargetFacts, Tx};
 
 /// A termination to insert, its targets resolved and checked.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub struct NewTermination {
     pub cutoff: i64,
     /// When trying ends.
     pub give_up_at: i64,
-    /// The targets, each once.
-    pub user_ids: Vec<String>,
+    /// The targets.
+    pub chosen: Chosen,
     /// The entries left out: kind, value, reason.
     pub skips: Vec<(String, String, String)>,
     /// The systems, and how many targets one job of each holds.
@@ -192,22 +192,12 @@ impl Db {
 }
 
 impl Tx {
-    /// Inserts a termination with its targets, skips and jobs. A few statements, however many
-    /// the targets.
-    pub async fn insert_termination(&mut self, new: &NewTermination) -> Result<(), DbError> {
+    /// Inserts a termination with its targets, skips and jobs, and returns the number of targets. A few
+    /// statements, however many they are.
+    pub async fn insert_termination(&mut self, new: &NewTermination) -> Result<i64, DbError> {
         let systems: Vec<&str> = new.systems.iter().map(|(name, _)| name.as_str()).collect();
-        let jobs = jobs(new);
-        let targets: Vec<Value> = new.user_ids.iter().enumerate().map(|(n, id)| json!([n, id])).collect();
-        // Who was deleted since the look-up is no target any more.
-        let people = self
-            .execute(
-                "INSERT INTO termination_targets (termination_id, ordinal, user_id, login, external_id)
-             SELECT $2, CAST(value ->> 0 AS BIGINT), u.user_id, u.login, u.external_id
-             FROM {rows $1} JOIN users u ON u.user_id = value ->> 1",
-                args![Value::from(targets), &new.termination_id],
-            )
-            .await?;
-        let people = i64::try_from(people).expect("a list in memory");
+        let people = self.insert_targets(&new.termination_id, &new.chosen).await?;
+        let jobs = jobs(new, usize::try_from(people).expect("a number of rows"));
         self.execute(
             "INSERT INTO terminations
                  (termination_id, enterprise_id, asked_by, asked_by_login, as_user, as_user_login, reason, cutoff,
@@ -234,12 +224,14 @@ impl Tx {
             .enumerate()
             .map(|(n, (kind, value, why))| json!([n, kind, value, why]))
             .collect();
-        self.execute(
-            "INSERT INTO termination_skips (termination_id, ordinal, kind, value, reason)
-             SELECT $2, CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3 FROM {rows $1}",
-            args![Value::from(skips), &new.termination_id],
-        )
-        .await?;
+        if !skips.is_empty() {
+            self.execute(
+                "INSERT INTO termination_skips (termination_id, ordinal, kind, value, reason)
+                 SELECT $2, CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3 FROM {rows $1}",
+                args![Value::from(skips), &new.termination_id],
+            )
+            .await?;
+        }
         self.execute(
             "INSERT INTO jobs
                  (job_id, termination_id, system, first_ordinal, last_ordinal, due_at, attempt, settled, cut_short,
@@ -248,8 +240,8 @@ impl Tx {
              FROM {rows $1}",
             args![Value::from(jobs), &new.termination_id, new.cutoff, new.give_up_at],
         )
-        .await
-        .map(drop)
+        .await?;
+        Ok(people)
     }
 
     /// Notes which termination an idempotency key stands for. [`DbError::Duplicate`]: it is taken.
@@ -383,11 +375,11 @@ impl Tx {
 }
 
 /// The jobs of a termination: for each system, ranges of targets of the size it asks for.
-fn jobs(new: &NewTermination) -> Vec<Value> {
+fn jobs(new: &NewTermination, people: usize) -> Vec<Value> {
     let mut jobs = Vec::new();
     for (system, size) in &new.systems {
-        for first in (0..new.user_ids.len()).step_by(*size) {
-            let last = (first + size).min(new.user_ids.len()) - 1;
+        for first in (0..people).step_by(*size) {
+            let last = (first + size).min(people) - 1;
             jobs.push(json!([format!("{}/{system}/{first}", new.termination_id), system, first, last]));
         }
     }

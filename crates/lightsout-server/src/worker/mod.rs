@@ -89,6 +89,7 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
         tokio::time::sleep(app.settings.finish_within).await;
     };
     let held = batch.jobs.clone();
+    let claimed = app.clock.elapsed_ms();
     let result = tokio::select! {
         result = look(app, name, system, &mut batch) => Some(result),
         () = renew(app, &held) => None,
@@ -98,8 +99,10 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
         lease(app, &held, app.clock.now_ms()).await?;
         return Ok(0);
     };
-    // Writing back takes its time, too.
-    lease(app, &held, app.clock.now_ms() + LEASE_MS).await?;
+    if app.clock.elapsed_ms() - claimed > LEASE_MS / 4 {
+        // Writing back takes its time, too.
+        lease(app, &held, app.clock.now_ms() + LEASE_MS).await?;
+    }
     settle(app, name, quiet_ms(system), batch, failure.is_some()).await?;
     switch(app, name, system, failure).await?;
     app.wake();
@@ -178,6 +181,10 @@ struct Open {
 
 async fn claim(app: &App, name: &str, system: &System) -> Result<Vec<JobRow>, DbError> {
     let now = app.clock.now_ms();
+    // A look first: every commit wakes every worker, and a write transaction holds up who accepts.
+    if app.db.next_due_at(name).await?.is_none_or(|due| due > now) {
+        return Ok(Vec::new());
+    }
     let limit = system.connector.capabilities().jobs_per_pass;
     let mut tx = app.db.begin().await?;
     let mut jobs = tx.claim_jobs(name, now, now + LEASE_MS, limit).await?;

@@ -16,7 +16,7 @@ use lightsout_server::connector::Memory;
 use lightsout_server::http::{Limits, LimitsConfig, Web, service};
 use lightsout_server::ops::admin;
 use lightsout_server::random::Random;
-use lightsout_server::store::{Db, migrate};
+use lightsout_server::store::{Db, Retention, Walk, migrate};
 use lightsout_server::worker;
 use sqlx::{Connection, Executor};
 use tokio::sync::Semaphore;
@@ -234,6 +234,12 @@ impl Harness {
         ];
         let reply = reqwest::Client::new().post(self.url("/oauth2/token")).form(&form).send().await;
         reply.expect("an answer").json::<AccessToken>().await.expect("a token").access_token
+    }
+
+    /// Deletes everything that is past its time.
+    pub(crate) async fn prune(&self, retention: &Retention) {
+        let mut walk = Walk::default();
+        while self.app.db.prune(retention, &mut walk).await.expect("pruned") {}
     }
 
     pub(crate) fn advance(&self, ms: i64) {

@@ -64,7 +64,7 @@ impl Simulation {
             3 | 4 => self.work("shop").await,
             5 => {
                 self.work("registry").await;
-                self.h.app.db.prune(&retention(&self.h.app)).await.expect("pruned");
+                self.h.prune(&retention(&self.h.app)).await;
             }
             6 => self.crash_after_claim().await,
             7 => self.crash_after_end().await,

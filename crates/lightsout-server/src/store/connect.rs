@@ -1,0 +1,92 @@
+//! How the databases are connected to: options, pools, deadlines.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+
+use super::db::{DbError, Pools};
+
+/// How long PostgreSQL works on one statement, and waits for one lock.
+const STATEMENT_TIMEOUT: &str = "60s";
+const LOCK_TIMEOUT: &str = "10s";
+/// How long a connection may take to say that it lives.
+const PING_WITHIN: Duration = Duration::from_secs(1);
+/// How long a request waits for a free connection.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
+
+/// Opens SQLite: one writer, and readers that see the last commit.
+pub(super) async fn sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(DbError::Other)?;
+    // For its owner only: it holds people's names, devices and addresses.
+    let mut file = std::fs::OpenOptions::new();
+    file.create(true).append(true).mode(0o600);
+    file.open(options.get_filename()).map_err(|e| DbError::Unavailable(sqlx::Error::Io(e)))?;
+    let options = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(false)
+        .busy_timeout(Duration::from_secs(10))
+        .pragma("wal_autocheckpoint", "0")
+        .pragma("cache_size", "-16384")
+        // Rows that a statement may be ahead of its reader: fewer turns between two threads.
+        .row_buffer_size(1_000)
+        .disable_statement_logging();
+    // When its disk is full, SQLite rolls back by itself. sqlx's own rollback fails then, and the
+    // connection counts itself in a transaction for ever: it is given up.
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(CONNECTION_WITHIN)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+        .connect_with(options.clone())
+        .await?;
+    let apart = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let read = SqlitePoolOptions::new().max_connections(connections_max).connect_with(options).await?;
+    Ok(Pools::Sqlite { read, write, apart })
+}
+
+/// Opens PostgreSQL.
+pub(super) async fn postgres(url: &str, connections_max: u32) -> Result<Pools, DbError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(DbError::Other)?
+        .application_name("lightsout")
+        .options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("synchronous_commit", "on"),
+            // A plan from when a table was small reads all of it when it has grown.
+            ("plan_cache_mode", "force_custom_plan"),
+            ("jit", "off"),
+        ])
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(CONNECTION_WITHIN)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
+        .after_release(|connection, _| Box::pin(answers(connection)))
+        .connect_with(options.clone())
+        .await?;
+    // One that listens, and one that reads.
+    let apart = PgPoolOptions::new()
+        .max_connections(2)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
+        .after_release(|connection, _| Box::pin(answers(connection)))
+        .connect_lazy_with(options);
+    Ok(Pools::Postgres { pool, apart })
+}
+
+/// Whether a connection is alive. A network may forget one without a word: it is given up then.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    Ok(tokio::time::timeout(PING_WITHIN, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
+}
