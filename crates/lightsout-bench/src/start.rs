@@ -310,6 +310,11 @@ impl Setup {
         Ok(Service { program, address, ready_after: started.elapsed() })
     }
 
+    /// The app's id and secret.
+    pub(crate) fn credentials(&self) -> (&str, &str) {
+        (&self.client_id, &self.secret)
+    }
+
     /// A new access token of the app.
     pub(crate) fn token(&self, address: SocketAddr) -> anyhow::Result<String> {
         let form = format!(

@@ -155,6 +155,17 @@ impl Store {
         ))
     }
 
+    /// Makes a barrier of this moment for every other one of so many people.
+    pub(crate) fn fill_barriers(&self, enterprise: &str, people: usize) -> anyhow::Result<()> {
+        let now = Clock::system().now_ms();
+        self.script(&format!(
+            "INSERT INTO barriers (user_id, generation, cutoff, enterprise_id, login)
+             SELECT CAST(100000000000000 + n AS TEXT), 1, {now}, '{enterprise}', 'person' || n || '@bench.example'
+             FROM {} WHERE n % 2 = 0",
+            self.series(&(0..people))
+        ))
+    }
+
     /// Makes a group of the people of these numbers.
     pub(crate) fn fill_group(
         &self,

@@ -1,5 +1,6 @@
 //! The parts of a run, in the order of the report.
 
+mod check;
 mod group;
 mod growth;
 mod nodes;
@@ -41,6 +42,7 @@ pub(crate) const ALL: &[Entry] = &[
     Entry { name: "growth", title: "With ever more sessions stored", run: growth::run },
     Entry { name: "targets", title: "With ever more targets", run: targets::run },
     Entry { name: "nodes", title: "Three nodes and fifty followers", run: nodes::run },
+    Entry { name: "check", title: "A check inside an app", run: check::run },
     Entry { name: "redis", title: "A Redis store without an index", run: redis::run },
     Entry { name: "sql", title: "Sessions in a database table", run: sql::run },
     Entry { name: "oidc", title: "Logout tokens", run: oidc::run },
