@@ -123,9 +123,11 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result
         body_bytes_max: config.server.body_bytes_max,
         metrics,
         admits: Semaphore::new(config.server.requests_max),
+        admits_checks: Semaphore::new(config.server.requests_max),
         stop: stop.clone(),
     });
     app.db.take_over(app.clock.now_ms()).await.map_err(StartError::Open)?;
+    worker::recall(&app).await.map_err(StartError::Open)?;
     worker::start(&app, &tasks, &stop);
     tasks.spawn(follow(Arc::clone(&app), stop.clone()));
     tasks.spawn(load(Arc::clone(&app), stop.clone()));
@@ -249,6 +251,9 @@ async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         web.limits.forget_idle();
         web.app.index.tidy();
+        if let Err(error) = worker::recall(&web.app).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "jobs could not be recalled");
+        }
         if let Err(error) = worker::pass_over_unconfigured(&web.app).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "pass over unconfigured systems failed");
         }

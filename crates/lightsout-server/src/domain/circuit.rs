@@ -42,7 +42,8 @@ pub enum Change {
 impl Circuit {
     /// Why the system is not to be asked now; none: ask it.
     pub fn refuses(&self, now: i64) -> Option<Refusal> {
-        let until = self.open_until.filter(|until| now < *until)?;
+        // Further ahead than it ever opens for: the clock was set back, and the time is over.
+        let until = self.open_until.filter(|until| (1..=OPEN_MS.1).contains(&(until - now)))?;
         let last_failure = self.last_failure.clone().unwrap_or_default();
         Some(Refusal { until, failures: self.failures, last_failure })
     }

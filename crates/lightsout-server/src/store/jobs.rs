@@ -156,6 +156,14 @@ impl Db {
         Ok(due.and_then(|(at,)| at))
     }
 
+    /// When the last job of a system is due.
+    pub async fn last_due_at(&self, system: &str) -> Result<Option<i64>, DbError> {
+        let due: Option<(Option<i64>,)> = self
+            .find("SELECT max(due_at) FROM jobs WHERE system = $1 AND finished_at IS NULL", args![system])
+            .await?;
+        Ok(due.and_then(|(at,)| at))
+    }
+
     /// The number of unfinished jobs by system.
     pub async fn count_open_jobs(&self) -> Result<Vec<(String, i64)>, DbError> {
         self.fetch("SELECT system, count(*) FROM jobs WHERE finished_at IS NULL GROUP BY system", args![])
@@ -318,6 +326,15 @@ impl Tx {
         )
         .await
         .map(drop)
+    }
+
+    /// Makes the jobs of a system due now that are due after a time.
+    pub async fn recall_jobs(&mut self, system: &str, after: i64, now: i64) -> Result<u64, DbError> {
+        self.execute(
+            "UPDATE jobs SET due_at = $3 WHERE system = $1 AND finished_at IS NULL AND due_at > $2",
+            args![system, after, now],
+        )
+        .await
     }
 
     /// Makes the jobs of a system due that wait after a failure. One that is leased stays so.

@@ -17,7 +17,7 @@ use self::settle::settle;
 use crate::app::{App, Subject, System};
 use crate::connector::ConnectorError;
 use crate::domain::circuit::{Change, Refusal};
-use crate::domain::outcome::Progress;
+use crate::domain::outcome::{Progress, RETRY_DELAY_MS};
 use crate::store::{DbError, JobRow, JobTarget};
 
 /// How long an idle worker waits before it asks the database again, wake or no wake.
@@ -73,7 +73,7 @@ pub async fn pass(app: &App, name: &str, stop: &CancellationToken) -> Result<usi
         return Ok(0);
     }
     tracing::debug!(system = %name, jobs = jobs.len(), "claimed");
-    let mut batch = load(app, name, system.subject, jobs).await?;
+    let mut batch = load(app, name, system.subject, quiet_ms(system), jobs).await?;
     let count = batch.jobs.len();
     if let Some(refusal) = system.with_circuit(|circuit| circuit.refuses(app.clock.now_ms())) {
         let Refusal { until, failures, last_failure } = refusal;
@@ -156,12 +156,34 @@ pub async fn pass_over_unconfigured(app: &App) -> Result<usize, DbError> {
         let mut tx = app.db.begin().await?;
         let jobs = tx.claim_expired_jobs(&name, now, now + LEASE_MS).await?;
         tx.commit().await?;
-        let mut batch = load(app, &name, Subject::Id, jobs).await?;
+        let mut batch = load(app, &name, Subject::Id, 0, jobs).await?;
         fail(&mut batch, "no system of this name is configured".to_owned());
         worked += batch.jobs.len();
         settle(app, &name, 0, batch, true).await?;
     }
     Ok(worked)
+}
+
+/// Makes jobs due that wait for a time further ahead than any wait lasts: a clock was set back since, or
+/// was ahead when they were written. Returns how many there were.
+pub async fn recall(app: &App) -> Result<u64, DbError> {
+    let mut recalled = 0;
+    for (name, system) in &app.systems {
+        let now = app.clock.now_ms();
+        let latest = now + quiet_ms(system).max(RETRY_DELAY_MS.1);
+        if app.db.last_due_at(name).await?.is_none_or(|due| due <= latest) {
+            continue;
+        }
+        let mut tx = app.db.begin().await?;
+        let jobs = tx.recall_jobs(name, latest, now).await?;
+        tx.commit().await?;
+        tracing::warn!(system = %name, jobs, "jobs were due further ahead than any wait lasts: was the clock set back?");
+        recalled += jobs;
+    }
+    if recalled > 0 {
+        app.wake();
+    }
+    Ok(recalled)
 }
 
 /// The jobs of a pass and the targets of each whose outcomes are open.
@@ -193,13 +215,22 @@ async fn claim(app: &App, name: &str, system: &System) -> Result<Vec<JobRow>, Db
     Ok(jobs)
 }
 
-async fn load(app: &App, name: &str, subject_kind: Subject, jobs: Vec<JobRow>) -> Result<Batch, DbError> {
+async fn load(
+    app: &App,
+    name: &str,
+    subject_kind: Subject,
+    quiet_ms: i64,
+    jobs: Vec<JobRow>,
+) -> Result<Batch, DbError> {
+    let latest = app.clock.now_ms() + quiet_ms;
     let mut open = Vec::new();
     for (job, row) in jobs.iter().enumerate() {
         for target in app.db.list_open_targets(row, name).await? {
             let (subject, mut progress) = (subject_kind.of(&target), target.progress());
-            if row.attempt - 1 > row.settled {
-                // The attempt before may have ended sessions until a moment ago.
+            let is_ahead = progress.quiet_until.is_some_and(|until| until > latest);
+            if row.attempt - 1 > row.settled || is_ahead {
+                // The attempt before may have ended sessions until a moment ago; or the clock was set
+                // back, and the quiet time would end later than one that begins now.
                 progress.quiet_until = None;
             }
             open.push(Open { job, target, subject, progress, changed: false });

@@ -211,3 +211,25 @@ both! {
         h.run_until_done(&id).await;
     }
 }
+
+both! {
+    async fn a_clock_that_is_set_back_holds_up_no_job(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        h.shop.sign_in("ann@acme.example", "key", Some(h.app.clock.now_ms()));
+        let id = h.terminate(&ann).await;
+        h.run_jobs().await;
+        h.advance(-3_600_000);
+        assert!(worker::recall(&h.app).await.expect("recalled") > 0, "the look after the quiet time");
+        h.run_jobs().await;
+        assert!(h.admin.termination(&id).await.expect("read").finished_at.is_none(), "nobody looked for a quiet time");
+        let jobs = h.app.db.next_due_at("shop").await.expect("read").expect("one job");
+        assert!(jobs <= h.app.clock.now_ms() + crate::harness::QUIET_MS);
+        for _ in 0..4 {
+            h.advance(crate::harness::QUIET_MS / 3);
+            h.run_jobs().await;
+        }
+        let done = h.admin.termination(&id).await.expect("read");
+        assert_eq!(done.state, TerminationState::Done);
+        assert_eq!(worker::recall(&h.app).await.expect("nothing to recall"), 0);
+    }
+}
