@@ -85,7 +85,8 @@ fn grow(ground: &Ground, sizes: &[usize], seconds: f64) -> anyhow::Result<Grown>
         store.settle()?;
         people = more.end;
         // Those of people who were ended at smaller sizes are not there any more.
-        let stored = store.number("SELECT count(*) FROM sessions")?.unwrap_or_default();
+        let stored =
+            store.number("SELECT count(*) FROM sessions WHERE ended_at IS NULL")?.unwrap_or_default();
         let service = setup.serve()?;
         let mut connection = Connection::open(service.address, &setup.token(service.address)?)?;
         let loaded = wait_for_index(&service, &mut connection, stored)?;

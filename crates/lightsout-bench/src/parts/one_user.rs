@@ -29,7 +29,7 @@ pub(crate) fn run(bench: &Bench, part: &mut Part) -> anyhow::Result<()> {
     let runs = bench.size(60, 400);
     part.text(format!(
         "One `POST /v1/terminations` for one user with ten sessions, on a connection that is kept: to its 202, \
-         which is sent when the termination is on disk, and to the end of its work (rows deleted, looked at again, \
+         which is sent when the termination is on disk, and to the end of its work (rows emptied, looked at again, \
          events written). In turns with it, when its work has ended: a write of 4 KiB and `fdatasync` in a file \
          on the same file system, and a bare `UPDATE` of one row with its commit in the same kind of database \
          (SQLite: WAL, `synchronous=FULL`; PostgreSQL: `synchronous_commit=on`). {runs} rounds each."

@@ -78,7 +78,7 @@ fn better_auth(bench: &Bench, part: &mut Part) -> anyhow::Result<()> {
         vec![
             row("better-auth, all sessions gone", theirs),
             row("lightsout, all refused", ours.refused.median()),
-            row("lightsout, all rows gone, verified", ours.gone.median()),
+            row("lightsout, all rows emptied, verified", ours.gone.median()),
         ],
     );
     Ok(())

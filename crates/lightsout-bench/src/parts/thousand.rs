@@ -28,7 +28,7 @@ pub(crate) fn run(bench: &Bench, part: &mut Part) -> anyhow::Result<()> {
     part.text(format!(
         "One `POST /v1/terminations` with {PEOPLE} logins, ten registered sessions each. Refused: to the 202; a sample \
          of {} sessions, asked about before, is active, and asked about right after the 202, is not. Gone: to the \
-         done event on the stream of the termination: all rows deleted, looked at again, outcomes and events \
+         done event on the stream of the termination: all rows emptied, looked at again, outcomes and events \
          written (the registry's quiet time is 0). Bare: one `DELETE` of the same rows in a copy of the table in \
          the same database, in one transaction. Medians of {rounds} rounds, each with people of its own.",
         PEOPLE * SESSIONS_EACH / SAMPLE + 1
@@ -42,7 +42,7 @@ pub(crate) fn run(bench: &Bench, part: &mut Part) -> anyhow::Result<()> {
         let bare = found.bare.median();
         for (what, times) in [
             ("all refused", &found.refused),
-            ("all rows gone, verified", &found.gone),
+            ("all rows emptied, verified", &found.gone),
             ("bare: DELETE", &found.bare),
         ] {
             let of_bare = digits(ratio(times.median(), bare));
