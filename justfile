@@ -11,9 +11,11 @@ check:
 run *args:
     cargo run -- serve {{args}}
 
-# Prints figures of this machine, each beside a bare one.
-bench:
-    cargo run --release -p lightsout-server --example bench
+# Measures everything beside its bare counterpart and writes docs/benchmarks.md; `just bench quick`,
+# or single parts (`just bench group growth`), write to target/bench/ instead.
+bench *parts:
+    cargo build --release -p lightsout -p lightsout-bench
+    target/release/lightsout-bench {{parts}}
 
 # What the client adds to a bare call, and how long 100,000 logins from a file take.
 bench-client:
@@ -30,9 +32,3 @@ fmt:
 # Licences, sources and banned crates; cargo-deny must be installed.
 deny:
     cargo deny check bans licenses sources
-
-# The connectors beside the bare operation: Redis without an index, Django's table, logout tokens.
-bench-systems:
-    cargo run --release -p lightsout-server --example bench_redis
-    cargo run --release -p lightsout-server --example bench_sql
-    cargo run --release -p lightsout-server --example bench_oidc

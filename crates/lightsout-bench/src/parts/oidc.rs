@@ -1,9 +1,5 @@
-//! `cargo run --release -p lightsout-server --example bench_oidc`: logout tokens signed and delivered a
-//! second, beside the bare counterparts from the same run: the same POSTs of one constant token by bare
-//! reqwest, and signatures alone.
-//!
-//! The receiver answers at once on a thread of its own. Everything runs in one process on one machine,
-//! so read the ratios, not the figures.
+//! Logout tokens signed and delivered a second, beside the same POSTs of one constant token by bare
+//! reqwest, and signatures alone. The receiver answers at once on a thread of its own.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,49 +20,67 @@ use lightsout_server::connector::{Connector, OidcBackchannel, Reply, Target};
 use lightsout_server::store::{Db, NewOidcSession, migrate};
 use serde_json::json;
 
+use crate::Bench;
+use crate::report::Part;
+use crate::stats::{Times, digits, float, whole};
+
 const PEOPLE: usize = 500;
 const SESSIONS_EACH: usize = 6;
-const ROUNDS: usize = 5;
-const SIGN_FOR: Duration = Duration::from_secs(1);
 const ISSUER: &str = "https://login.bench.example";
 const CLIENT_ID: &str = "wiki";
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A private key in PKCS #8, and what signs with it.
 type Key = (Vec<u8>, Box<dyn Fn(&[u8])>);
 
-#[tokio::main]
-async fn main() -> Result<(), Error> {
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nothing ran before");
-    println!("load average before: {}", std::fs::read_to_string("/proc/loadavg")?.trim());
-    let uri = format!("http://{}/logout", receiver()?);
-    let folder = tempfile::tempdir()?;
-    let db = Db::open(&format!("sqlite:{}", folder.path().join("bench.db").display()), 5).await?;
-    migrate(&db).await?;
-    let targets = register(&db).await?;
-    println!("{} sessions of {PEOPLE} people, median of {ROUNDS} rounds", PEOPLE * SESSIONS_EACH);
-    for algorithm in ["ES256", "EdDSA", "RS256"] {
-        let (der, sign) = key(algorithm)?;
-        let signatures = signatures_a_second(&sign);
-        let file = folder.path().join(algorithm);
-        let pem = STANDARD.encode(der);
-        std::fs::write(&file, format!("-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----\n"))?;
-        for parallel in [8, 32] {
-            let (ours, bare) = rounds(&db, &targets, &uri, &file, algorithm, parallel).await?;
-            println!(
-                "  {algorithm}, parallel {parallel:>2}: {ours:>6.0} tokens/s, bare POSTs {bare:>6.0}/s, ratio {:.2}; \
-                 signatures alone {signatures:.0}/s",
-                ours / bare
-            );
-        }
-    }
-    println!("load average after: {}", std::fs::read_to_string("/proc/loadavg")?.trim());
+pub(crate) fn run(bench: &Bench, part: &mut Part) -> anyhow::Result<()> {
+    let rounds = bench.size(2, 5);
+    let sign_for = Duration::from_millis(bench.size(200, 1_000));
+    part.text(format!(
+        "{} sessions of {PEOPLE} people at one relying party: logout tokens signed and delivered a second by the \
+         `oidc_backchannel` connector, without a rate limit. Bare: the same POSTs of one constant token by the HTTP \
+         client alone; and signatures alone, on one core. Connector, client and receiver are in one process. Medians \
+         of {rounds} rounds, in turns.",
+        whole(float(PEOPLE * SESSIONS_EACH))
+    ));
+    let folder = bench.folder("oidc")?;
+    let rows = tokio::runtime::Runtime::new()?.block_on(measure(&folder, rounds, sign_for))?;
+    part.table(
+        ["algorithm", "in parallel", "tokens a second", "bare POSTs", "ratio", "signatures alone"],
+        rows,
+    );
     Ok(())
 }
 
+async fn measure(folder: &Path, rounds: usize, sign_for: Duration) -> anyhow::Result<Vec<[String; 6]>> {
+    let uri = format!("http://{}/logout", receiver()?);
+    let db = Db::open(&format!("sqlite:{}", folder.join("bench.db").display()), 5).await?;
+    migrate(&db).await?;
+    let targets = register(&db).await?;
+    let mut rows = Vec::new();
+    for algorithm in ["ES256", "EdDSA", "RS256"] {
+        let (der, sign) = key(algorithm)?;
+        let signatures = signatures_a_second(&sign, sign_for);
+        let file = folder.join(algorithm);
+        let pem = STANDARD.encode(der);
+        std::fs::write(&file, format!("-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----\n"))?;
+        for parallel in [8, 32] {
+            let (ours, bare) = compare(&db, &targets, &uri, &file, (algorithm, parallel), rounds).await?;
+            rows.push([
+                algorithm.to_owned(),
+                parallel.to_string(),
+                whole(ours),
+                whole(bare),
+                digits(ours / bare),
+                whole(signatures),
+            ]);
+        }
+    }
+    db.close().await;
+    Ok(rows)
+}
+
 /// Answers every POST with 200 at once. Returns its address.
-fn receiver() -> Result<std::net::SocketAddr, Error> {
+fn receiver() -> anyhow::Result<std::net::SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
@@ -82,7 +96,7 @@ fn receiver() -> Result<std::net::SocketAddr, Error> {
 }
 
 /// Registers every session, and returns the people.
-async fn register(db: &Db) -> Result<Vec<Target>, Error> {
+async fn register(db: &Db) -> anyhow::Result<Vec<Target>> {
     let mut tx = db.begin().await?;
     let mut targets = Vec::new();
     for n in 0..PEOPLE {
@@ -109,7 +123,7 @@ async fn register(db: &Db) -> Result<Vec<Target>, Error> {
     Ok(targets)
 }
 
-fn key(algorithm: &str) -> Result<Key, Error> {
+fn key(algorithm: &str) -> anyhow::Result<Key> {
     let random = SystemRandom::new();
     Ok(match algorithm {
         "ES256" => {
@@ -143,9 +157,9 @@ fn key(algorithm: &str) -> Result<Key, Error> {
     })
 }
 
-fn signatures_a_second(sign: &dyn Fn(&[u8])) -> f64 {
+fn signatures_a_second(sign: &dyn Fn(&[u8]), sign_for: Duration) -> f64 {
     let (message, started, mut count) = ([b'x'; 500], Instant::now(), 0_u32);
-    while started.elapsed() < SIGN_FOR {
+    while started.elapsed() < sign_for {
         sign(&message);
         count += 1;
     }
@@ -153,24 +167,25 @@ fn signatures_a_second(sign: &dyn Fn(&[u8])) -> f64 {
 }
 
 /// Tokens a second by the connector, and POSTs a second by bare reqwest, in turns; medians.
-async fn rounds(
+async fn compare(
     db: &Db,
     targets: &[Target],
     uri: &str,
     keys: &Path,
-    algorithm: &str,
-    parallel: usize,
-) -> Result<(f64, f64), Error> {
+    (algorithm, parallel): (&str, usize),
+    rounds: usize,
+) -> anyhow::Result<(f64, f64)> {
     let config = serde_json::from_value(json!({
         "issuer": ISSUER, "client_id": CLIENT_ID, "logout_uri": uri, "signing_keys": keys, "kid": "bench",
         "algorithm": algorithm, "rate_per_s": 0, "parallel": parallel,
     }))?;
     let timeout = Duration::from_mins(5);
-    let connector = OidcBackchannel::new(config, db.clone(), Clock::system(), timeout)?;
+    let connector =
+        OidcBackchannel::new(config, db.clone(), Clock::system(), timeout).map_err(anyhow::Error::msg)?;
     let token = "x".repeat(750);
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    let (mut ours, mut bare) = (Times::default(), Times::default());
+    for _ in 0..rounds {
         bare.push(bare_posts(&client, uri, &token, parallel).await?);
         // Each round is a request of its own, so everything is told again.
         let asked_at = Clock::system().now_ms() + 1;
@@ -179,7 +194,7 @@ async fn rounds(
         let replies = connector.end(&targets).await?.replies;
         ours.push(started.elapsed());
         if let Some(other) = replies.iter().find(|reply| **reply != Reply::Delivered) {
-            return Err(format!("not delivered: {other:?}").into());
+            anyhow::bail!("not delivered: {other:?}");
         }
     }
     Ok((a_second(ours), a_second(bare)))
@@ -190,7 +205,7 @@ async fn bare_posts(
     uri: &str,
     token: &str,
     parallel: usize,
-) -> Result<Duration, Error> {
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let post = |_| {
         let request = client.post(uri).form(&[("logout_token", token)]);
@@ -204,8 +219,6 @@ async fn bare_posts(
     Ok(started.elapsed())
 }
 
-fn a_second(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    let count = u32::try_from(PEOPLE * SESSIONS_EACH).expect("some thousands");
-    f64::from(count) / times[times.len() / 2].as_secs_f64()
+fn a_second(times: Times) -> f64 {
+    float(PEOPLE * SESSIONS_EACH) / times.median().as_secs_f64()
 }
