@@ -123,6 +123,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result
         body_bytes_max: config.server.body_bytes_max,
         metrics,
         admits: Semaphore::new(config.server.requests_max),
+        admits_checks: Semaphore::new(config.server.requests_max),
         stop: stop.clone(),
     });
     app.db.take_over(app.clock.now_ms()).await.map_err(StartError::Open)?;

@@ -11,7 +11,7 @@ use super::{Answering, Capabilities, Connector, ConnectorError, Explanation, Rep
 use crate::clock::Clock;
 use crate::store::{Db, DbError};
 
-/// Users whose sessions are deleted in one transaction: whoever accepts never waits long for one.
+/// Users whose sessions are emptied in one transaction: whoever accepts never waits long for one.
 const USERS_AT_ONCE: usize = 250;
 
 /// The registry in the service's own database.
@@ -31,13 +31,13 @@ impl Registry {
     }
 
     /// Runs in a task of its own: a caller that stops waiting never cancels the transaction.
-    async fn delete(&self, targets: &[Target]) -> Result<Vec<Reply>, DbError> {
-        let (db, users) = (self.db.clone(), user_ids(targets));
+    async fn empty(&self, targets: &[Target]) -> Result<Vec<Reply>, DbError> {
+        let (db, users, now) = (self.db.clone(), user_ids(targets), self.clock.now_ms());
         let transaction = tokio::spawn(async move {
             let mut ended = Vec::new();
             for users in users.chunks(USERS_AT_ONCE) {
                 let mut tx = db.begin().await?;
-                ended.extend(tx.delete_ended_sessions(users).await?);
+                ended.extend(tx.empty_ended_sessions(users, now).await?);
                 tx.commit().await?;
             }
             Ok::<_, DbError>(ended)
@@ -85,14 +85,14 @@ impl Connector for Registry {
     fn explain(&self) -> Explanation {
         Explanation {
             matched: "sessions registered by POST /v1/sessions for the user's id".to_owned(),
-            ended: "introspection refuses them from the commit of the termination; their rows are deleted"
+            ended: "introspection refuses them from the commit of the termination; their rows are emptied, and go when they would have expired"
                 .to_owned(),
-            proven: "no row of an ended generation is left".to_owned(),
+            proven: "no row of an ended generation is left that is not emptied".to_owned(),
         }
     }
 
     fn end<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
-        async move { self.delete(targets).await.map(Into::into).map_err(unreachable) }.boxed()
+        async move { self.empty(targets).await.map(Into::into).map_err(unreachable) }.boxed()
     }
 
     fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {

@@ -51,7 +51,9 @@ pub(super) async fn admit(State(web): State<Arc<Web>>, request: Request, next: N
     if is_feed(path) || matches!(path, "/healthz" | "/readyz" | "/metrics") {
         return next.run(request).await;
     }
-    match web.admits.try_acquire() {
+    // Checks need no database, so writers that wait for it keep nobody out.
+    let admits = if path == "/oauth2/introspect" { &web.admits_checks } else { &web.admits };
+    match admits.try_acquire() {
         Ok(_admitted) => next.run(request).await,
         Err(_) => Failure::unavailable("too many requests at once; try again").into_response(),
     }

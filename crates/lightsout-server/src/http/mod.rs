@@ -52,6 +52,8 @@ pub struct Web {
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
     /// Requests that may still begin; streams and waiting answers take none.
     pub admits: Semaphore,
+    /// The same for introspections.
+    pub admits_checks: Semaphore,
     /// Ends streams, so that a shutdown never waits for them.
     pub stop: CancellationToken,
 }

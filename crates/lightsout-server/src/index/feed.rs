@@ -41,23 +41,20 @@ impl Message {
 
 impl Batch {
     /// Cuts what a position brought into messages.
-    pub(super) fn new(position: i64, mut barriers: Barriers, forget_at: i64) -> Self {
+    pub(super) fn new(position: i64, barriers: Barriers, forget_at: i64) -> Self {
+        let (mut people, mut sessions) = (barriers.barriers.into_iter(), barriers.ended_sessions.into_iter());
         let mut messages = Vec::new();
         loop {
-            let people = barriers.barriers.len().min(MESSAGE_ENTRIES_MAX);
-            let sessions = barriers.ended_sessions.len().min(MESSAGE_ENTRIES_MAX - people);
-            let rest = Barriers {
-                position,
-                barriers: barriers.barriers.split_off(people),
-                ended_sessions: barriers.ended_sessions.split_off(sessions),
-            };
-            let is_last = rest.barriers.is_empty() && rest.ended_sessions.is_empty();
-            barriers.position = if is_last { position } else { position - 1 };
+            let barriers: Vec<_> = people.by_ref().take(MESSAGE_ENTRIES_MAX).collect();
+            let room = MESSAGE_ENTRIES_MAX - barriers.len();
+            let ended_sessions = sessions.by_ref().take(room).collect();
+            let is_last = people.len() == 0 && sessions.len() == 0;
+            let position = if is_last { position } else { position - 1 };
+            let barriers = Barriers { position, barriers, ended_sessions };
             messages.push(Message { barriers, text: OnceLock::new() });
             if is_last {
                 return Self { position, messages, forget_at };
             }
-            barriers = rest;
         }
     }
 

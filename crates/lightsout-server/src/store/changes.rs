@@ -140,7 +140,7 @@ impl Db {
              FROM sessions s
              JOIN users u ON u.user_id = s.user_id
              LEFT JOIN barriers b ON b.user_id = s.user_id
-             WHERE (s.user_id, s.session_hash) > ($1, $2)
+             WHERE (s.user_id, s.session_hash) > ($1, $2) AND s.ended_at IS NULL
              ORDER BY s.user_id, s.session_hash
              LIMIT $3",
             args![after.0, after.1, limit],

@@ -78,7 +78,7 @@ impl Db {
         more |= self.prune_sessions(retention.now, walk).await?;
         more |= self.prune_ended_sessions(retention.now, walk).await?;
         more |= self.prune_oidc_sessions(retention.now - OIDC_SESSIONS_KEPT_MS, STEP).await?;
-        more |= self.prune_left_over_sessions(retention.now - LEFT_OVER_MS).await?;
+        more |= self.empty_left_over_sessions(retention.now).await?;
         more |= self.prune_aliases().await?;
         more |= self.prune_terminations(retention.terminations_before).await?;
         more |= self.prune_events(retention.events_before).await?;
@@ -143,15 +143,17 @@ impl Db {
         Ok(more)
     }
 
-    /// Deletes rows that a registration committed after the clean-up of its user's termination. They
-    /// are refused already; their ids stay so. While a clean-up is open, the rows are its to count.
-    async fn prune_left_over_sessions(&self, ended_before: i64) -> Result<bool, DbError> {
+    /// Empties rows that a registration committed after the clean-up of its user's termination. They
+    /// are refused already, and stay so. While a clean-up is open, the rows are its to count.
+    async fn empty_left_over_sessions(&self, now: i64) -> Result<bool, DbError> {
+        let ended_before = now - LEFT_OVER_MS;
         let users: Vec<(String,)> = self
             .fetch(
                 "SELECT b.user_id FROM barriers b
                  WHERE b.cutoff <= $1
                    AND b.cutoff > $2
-                   AND EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = b.user_id AND s.generation < b.generation)
+                   AND EXISTS (SELECT 1 FROM sessions s
+                               WHERE s.user_id = b.user_id AND s.generation < b.generation AND s.ended_at IS NULL)
                    AND NOT EXISTS (SELECT 1 FROM jobs WHERE system = 'registry' AND finished_at IS NULL)
                  LIMIT $3",
                 args![ended_before, ended_before - LEFT_OVER_SPAN_MS, LEFT_OVER_USERS],
@@ -162,7 +164,7 @@ impl Db {
         }
         let users: Vec<String> = users.into_iter().map(|(id,)| id).collect();
         let mut tx = self.begin().await?;
-        tx.delete_ended_sessions(&users).await?;
+        tx.empty_ended_sessions(&users, now).await?;
         tx.commit().await?;
         Ok(i64::try_from(users.len()).is_ok_and(|n| n == LEFT_OVER_USERS))
     }

@@ -130,12 +130,12 @@ impl Db {
         .await
     }
 
-    /// The sessions of these users that a barrier ended and that are still stored: (user, hash).
+    /// The sessions of these users that a barrier ended and that are not emptied yet: (user, hash).
     pub async fn list_ended_sessions(&self, user_ids: &[String]) -> Result<Vec<(String, String)>, DbError> {
         self.fetch(
             "SELECT s.user_id, s.session_hash
              FROM sessions s JOIN barriers b ON b.user_id = s.user_id
-             WHERE s.user_id IN {texts $1} AND s.generation < b.generation",
+             WHERE s.user_id IN {texts $1} AND s.generation < b.generation AND s.ended_at IS NULL",
             args![Value::from(user_ids)],
         )
         .await
@@ -186,7 +186,7 @@ impl Tx {
             args![rows.clone(), now],
         )
         .await?;
-        // On PostgreSQL the insert may have waited for a clean-up of the same id, and not have seen
+        // On PostgreSQL the insert may have waited for the end of the same session, and not have seen
         // the refusal that committed with it. A statement of its own sees it.
         let hashes: Vec<&str> = sessions.iter().map(|s| s.session_hash.as_str()).collect();
         self.execute(
@@ -240,24 +240,22 @@ impl Tx {
         Ok(Some((user_id, expires_at)))
     }
 
-    /// Deletes the sessions of these users that a barrier ended, and keeps their ids refused.
-    pub async fn delete_ended_sessions(
+    /// Empties the sessions of these users that a barrier ended: the row stays until it would have
+    /// expired, so that its id stays refused, without what tells of the person.
+    pub async fn empty_ended_sessions(
         &mut self,
         user_ids: &[String],
+        now: i64,
     ) -> Result<Vec<(String, String)>, DbError> {
-        let ended: Vec<(String, String, i64)> = self
-            .fetch(
-                "DELETE FROM sessions
-                 WHERE user_id IN {texts $1}
-                   AND generation < (SELECT b.generation FROM barriers b WHERE b.user_id = sessions.user_id)
-                 RETURNING user_id, session_hash, expires_at",
-                args![Value::from(user_ids)],
-            )
-            .await?;
-        let refused: Vec<Value> =
-            ended.iter().map(|(_, hash, expires_at)| json!([hash, expires_at])).collect();
-        self.refuse_sessions(&refused).await?;
-        Ok(ended.into_iter().map(|(user, hash, _)| (user, hash)).collect())
+        self.fetch(
+            "UPDATE sessions SET ended_at = $2, device = NULL, address = NULL
+             WHERE user_id IN {texts $1}
+               AND ended_at IS NULL
+               AND generation < (SELECT b.generation FROM barriers b WHERE b.user_id = sessions.user_id)
+             RETURNING user_id, session_hash",
+            args![Value::from(user_ids), now],
+        )
+        .await
     }
 
     async fn refuse_sessions(&mut self, rows: &[Value]) -> Result<(), DbError> {

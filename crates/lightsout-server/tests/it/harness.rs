@@ -305,6 +305,7 @@ async fn serve(app: &Arc<App>, limits: LimitsConfig, stop: &CancellationToken) -
         body_bytes_max: 2 * 1024 * 1024,
         metrics: None,
         admits: Semaphore::new(1_000),
+        admits_checks: Semaphore::new(1_000),
         stop: stop.clone(),
     });
     tokio::spawn(async move { axum::serve(listener, service(web)).await });

@@ -26,18 +26,16 @@ fn termination(users: &[String]) -> CreateTermination {
     }
 }
 
-/// PostgreSQL alone lets two writers in. The registration starts before the clean-up commits, waits
-/// for it on the id's unique index, and must see the refusal that committed with it.
+/// PostgreSQL alone lets two writers in. The registration starts before the end of that one session
+/// commits, waits for it on the id's unique index, and must see the refusal that committed with it.
 #[tokio::test]
-async fn registration_that_waited_for_a_clean_up_revives_nothing() {
+async fn registration_that_waited_for_an_end_revives_nothing() {
     let h = Harness::start(Database::Postgres).await;
     let ann = h.user("ann").await;
-    h.registrar.register_sessions(vec![session(&ann)]).await.expect("registered");
-    let id = h.admin.terminate(&termination(std::slice::from_ref(&ann)), None).await.expect("accepted").id.0;
-    h.advance(1);
-    let mut clean_up = h.app.db.begin().await.expect("a transaction");
-    let ended = clean_up.delete_ended_sessions(std::slice::from_ref(&ann)).await.expect("deleted");
-    assert_eq!(ended.len(), 1);
+    let registered = h.registrar.register_sessions(vec![session(&ann)]).await.expect("registered").remove(0);
+    let mut end = h.app.db.begin().await.expect("a transaction");
+    let ended = end.end_session(&h.enterprise_id, &registered.id.0).await.expect("ended");
+    assert!(ended.is_some());
     let registration = tokio::spawn({
         let (registrar, again) = (h.registrar.clone(), session(&ann));
         async move { registrar.register_sessions(vec![again]).await }
@@ -56,11 +54,10 @@ async fn registration_that_waited_for_a_clean_up_revives_nothing() {
         waiting.is_some_and(|(n,)| n > 0)
     })
     .await;
-    clean_up.commit().await.expect("committed");
+    end.commit().await.expect("committed");
     let answer = registration.await.expect("no panic").expect("answered").remove(0);
     assert_eq!(answer.state, SessionState::Ended);
     assert!(!h.registrar.introspect(SESSION).await.expect("an answer").active);
-    h.run_until_done(&id).await;
     h.finish().await;
 }
 
