@@ -2,6 +2,10 @@
 test *part:
     ./test {{part}}
 
+# Faults under load for so many minutes, beside the short forms that `just test` runs.
+soak minutes="12":
+    SOAK_MINUTES={{minutes}} ./test e2e -m soak
+
 # The quick checks, without a database of their own.
 check:
     cargo fmt --check

@@ -86,8 +86,9 @@ class Load:
 
     def start(self) -> None:
         self.stopped.clear()
-        kinds = [self.register_one, self.terminate_some, self.introspect_one, self.introspect_one]
-        for n, work in enumerate(kinds):
+        # Two of each that writes: one may wait for a node that does not answer.
+        kinds = {self.register_one: 2, self.terminate_some: 2, self.introspect_one: 3}
+        for n, work in enumerate(work for work, times in kinds.items() for _ in range(times)):
             self.threads.append(threading.Thread(target=self.repeat, args=(work, n), daemon=True))
         for thread in self.threads:
             thread.start()
@@ -193,7 +194,7 @@ class Caller:
         self.random = rng
         self.connections: dict[int, http.client.HTTPConnection] = {}
 
-    def send(self, kind: str, node: int, path: str, body: str, timeout_s: float = 5, **headers: str) -> Reply | None:
+    def send(self, kind: str, node: int, path: str, body: str, timeout_s: float = 3, **headers: str) -> Reply | None:
         """One attempt; nothing if there was no whole answer."""
         port = self.load.cluster.nodes[node].port
         connection = self.connections.setdefault(node, http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s))
@@ -234,9 +235,13 @@ class Caller:
                 return None
             pause_s = min(2 * pause_s, 0.5)
 
-    def introspect(self, session: Session, node: int, timeout_s: float = 5) -> Reply | None:
+    def introspect(self, session: Session, node: int, timeout_s: float = 3) -> Reply | None:
         form = urlencode({"token": session.session_id})
-        reply = self.send("introspect", node, "/oauth2/introspect", form, timeout_s=timeout_s)
+        # Once more, as every client does where a connection that was kept turns out to be closed.
+        for _ in range(2):
+            reply = self.send("introspect", node, "/oauth2/introspect", form, timeout_s=timeout_s)
+            if reply:
+                break
         if reply and reply.status == 200:
             self.load.note_check(session, node, reply.sent, reply.body["active"])
         return reply

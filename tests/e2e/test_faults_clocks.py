@@ -76,7 +76,7 @@ def is_ended(caller: Caller, user_id: str, node: int) -> None:
 
 
 def sets(clock: Clock, off_s: int, load: Load) -> None:
-    """Sets a clock when nothing is under way: a job that waits is due by the clock that it was put off by."""
+    """Sets a clock when nothing is under way: a job that waits is called back once a minute only."""
     load.stop()
     eventually(30, load.is_done)
     clock.set(off_s)
@@ -124,11 +124,11 @@ def test_clocks_that_jump_for_minutes_accept_nothing_that_was_ended(kind: str, w
     rng, end = random.Random(), time.monotonic() + soak_s(0.05)
     with Load(cluster, people=200) as load:
         while time.monotonic() < end:
-            sets(rng.choice(clocks), rng.randrange(-HOUR_S, HOUR_S), load)
+            rng.choice(clocks).set(rng.randrange(-HOUR_S, HOUR_S))
             load.proceeds(rng.randrange(1, 20))
         for clock in clocks:
-            sets(clock, 0, load)
-    check_invariants(load)
+            clock.set(0)
+    check_invariants(load, deadline_s=120)
 
 
 def test_clocks_ten_seconds_apart_accept_nothing_and_lock_nobody_out_for_longer(with_clocks) -> None:
@@ -153,7 +153,7 @@ def test_clocks_ten_seconds_apart_accept_nothing_and_lock_nobody_out_for_longer(
     check_invariants(load)
 
 
-@pytest.mark.xfail(reason="a job that waits is due by the wall clock")
+@pytest.mark.soak
 def test_termination_that_waits_goes_on_when_the_clock_is_set_back(with_clocks, tmp_path: Path) -> None:
     redis = RedisServer(tmp_path).start()
     try:
@@ -169,6 +169,6 @@ def test_termination_that_waits_goes_on_when_the_clock_is_set_back(with_clocks, 
             accepted = http.post("/v1/terminations", json={"user_ids": [user_id]})
             eventually(10, lambda: redis_cli(redis.url, "dbsize") == ["0"])
             clock.set(-HOUR_S)
-            eventually(8, lambda: http.get(accepted.headers["location"]).json()["state"] == "done")
+            eventually(90, lambda: http.get(accepted.headers["location"]).json()["state"] == "done")
     finally:
         redis.stop()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 
 from cluster import Cluster, Line, Postgres, through
-from harness import eventually
+from harness import eventually, login
 from load import Caller, Load, Session, check_invariants
 from soak import soak_s
 
@@ -102,20 +104,39 @@ def test_postgres_stopped_and_started_for_minutes(pair: Cluster, postgres: Postg
     check_invariants(load)
 
 
+def ends_at_the_first(load: Load, user_id: str) -> float:
+    """Ends somebody at the first node; when it was accepted."""
+    body = json.dumps({"user_ids": [user_id]})
+    reply = caller_of(load).send("terminate", 0, "/2.0/users/terminate_sessions", body)
+    assert reply and reply.status == 202, reply
+    return time.monotonic()
+
+
 def break_and_mend(load: Load, line: Line, breaks: str, mends: str) -> None:
     """Cuts the second node off, ends sessions at the first meanwhile, and lets it come back."""
+    caller = caller_of(load)
+    (ann,) = load.tenant.people([login("ann")]).values()
+    body = {"sessions": [{"user_id": ann, "session_id": uuid.uuid4().hex}]}
+    assert caller.insist("register", "/v1/sessions", json.dumps(body))
+    anns = Session(body["sessions"][0]["session_id"], ann, time.monotonic())
+    eventually(5, lambda: says_active(caller, anns, 1))
     getattr(line, breaks)()
+    accepted_at = ends_at_the_first(load, ann)
+    # It knows this session, and does not hear of its end: it may say so for a moment only.
+    eventually(10, lambda: not says_active(caller, anns, 1))
+    assert load.record.last_active[anns.session_id, 1] < accepted_at + STALE_AFTER_S
     refuses_to_say(load, 1)
     accepted = load.counts()[0]
     eventually(30, lambda: load.counts()[0] >= accepted + 3)
     # It is not fresh, so it never says active, of whomever.
-    caller, bystander = caller_of(load), a_session(load)
-    for session in [bystander, *list(load.watched)[:20]]:
+    bystander = a_session(load)
+    for session in [anns, bystander, *list(load.watched)[:20]]:
         reply = caller.introspect(session, 1)
         assert reply and reply.status == 503, reply
     getattr(line, mends)()
     eventually(20, load.cluster.nodes[1].is_ready)
     eventually(20, lambda: says_active(caller, bystander, 1))
+    assert not says_active(caller, anns, 1)
 
 
 def says_active(caller: Caller, session: Session, node: int) -> bool:

@@ -195,12 +195,18 @@ impl App {
     /// it; where the index could not read it, no check says "active" until it has.
     pub async fn commit(&self, tx: Tx) -> Result<(), DbError> {
         tx.commit().await?;
+        self.hear().await;
+        self.wake();
+        Ok(())
+    }
+
+    /// Lets every check on this node know what was committed until now, by any node. Where the index
+    /// cannot read it, no check says "active" until it has.
+    pub async fn hear(&self) {
         if let Err(error) = self.index.catch_up().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the index could not read a commit");
             self.index.doubt();
         }
-        self.wake();
-        Ok(())
     }
 
     /// The systems that people of an enterprise sign in to.

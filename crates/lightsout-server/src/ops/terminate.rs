@@ -386,7 +386,11 @@ impl Key {
 async fn known(app: &App, key: Option<&Key>) -> Result<Option<TerminationId>, Error> {
     let Some(key) = key else { return Ok(None) };
     match app.db.find_idempotency_key(&key.key_hash).await? {
-        Some((id, request_hash)) if request_hash == key.request_hash => Ok(Some(TerminationId(id))),
+        Some((id, request_hash)) if request_hash == key.request_hash => {
+            // Another node may have accepted it, or this one without learning that it had.
+            app.hear().await;
+            Ok(Some(TerminationId(id)))
+        }
         Some(_) => Err(Error::Conflict {
             code: "idempotency_key_reused",
             message: "this Idempotency-Key was sent with another request; use a new key".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lightsout_client::api::{RegisteredSession, Role, UpdateUser};
+use lightsout_client::api::{CreateTermination, RegisteredSession, Role, UpdateUser};
 use lightsout_client::{Auth, Client, Subject};
 use lightsout_server::app::App;
 use reqwest::StatusCode;
@@ -50,6 +50,22 @@ both! {
         assert!(!other.is_active(&session).await);
         let later = h.sign_in(&ann).await;
         assert!(other.is_active(&later).await, "a new sign-in lives on both");
+    }
+}
+
+both! {
+    async fn a_node_that_repeats_the_answer_of_another_knows_what_it_says(h: &mut Harness) {
+        let (first, other) = (Other::start(h).await, Other::start(h).await);
+        let ann = h.user("ann").await;
+        let session = h.sign_in(&ann).await;
+        assert!(other.is_active(&session).await);
+        let request = CreateTermination { user_ids: vec![ann.as_str().into()], ..CreateTermination::default() };
+        let accepted = first.client.terminate(&request, Some("once")).await.expect("it is accepted");
+        assert!(other.is_active(&session).await, "it has not read the log");
+        let again = other.client.terminate(&request, Some("once")).await.expect("it is accepted");
+        assert_eq!(again.id, accepted.id);
+        assert!(!other.is_active(&session).await, "refused on the answering node");
+        h.run_until_done(&accepted.id.0).await;
     }
 }
 
