@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import signal
 import time
@@ -9,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import Cluster, dropped, shared_database
+from cluster import Cluster, Node, dropped, shared_database
 from harness import eventually
-from load import Load, check_invariants, lag_s
+from load import Caller, Load, check_invariants, lag_s
 from soak import soak_s
 
 NODES = {"sqlite": 1, "postgres": 3}
@@ -61,20 +63,49 @@ def test_nodes_killed_for_minutes_lose_nothing_that_was_accepted(kind: str, make
     check_invariants(load)
 
 
-def test_halted_node_says_nothing_old_when_it_goes_on(make_cluster) -> None:
+def test_halted_node_holds_up_no_other_and_says_nothing_old_when_it_goes_on(make_cluster) -> None:
     cluster = make_cluster("postgres")
     halted = cluster.nodes[2]
     with Load(cluster) as load:
-        assert halted.process
-        halted.process.send_signal(signal.SIGSTOP)
+        caller = Caller(load, random.Random(1))
         try:
+            eventually(60, lambda: is_halted_in_a_transaction(halted))
             halted_at = time.monotonic()
-            # Long enough for it to be stale, and for its leases to be worked by others.
+            # Its locks are given up, so the others are held up for a moment only.
+            for user_id in load.people[:20]:
+                body = json.dumps({"user_ids": [user_id]})
+                eventually(15, lambda body=body: ends_at(caller, body))
+            # Long enough for it to be stale.
             eventually(20, lambda: time.monotonic() > halted_at + 4)
         finally:
             halted.process.send_signal(signal.SIGCONT)
         load.proceeds(5)
     check_invariants(load)
+
+
+def ends_at(caller: Caller, body: str) -> bool:
+    reply = caller.send("terminate", 0, "/2.0/users/terminate_sessions", body, timeout_s=15)
+    return bool(reply) and reply.status == 202
+
+
+def is_halted_in_a_transaction(node: Node) -> bool:
+    """Halts a node, and lets it go on unless it was in the middle of a transaction."""
+    assert node.process
+    node.process.send_signal(signal.SIGSTOP)
+    connections = "client_port IN (" + ",".join(["0", *ports(node)]) + ")"
+    idle = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND {connections}"
+    if node.rows(idle) != [("0",)]:
+        return True
+    node.process.send_signal(signal.SIGCONT)
+    return False
+
+
+def ports(node: Node) -> list[str]:
+    """The ports from which a process is connected."""
+    assert node.process
+    sockets = {os.readlink(fd) for fd in Path(f"/proc/{node.process.pid}/fd").iterdir()}
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [str(int(line[1].split(":")[1], 16)) for line in lines if f"socket:[{line[9]}]" in sockets]
 
 
 def test_restart_of_every_node_in_turn_refuses_nobody_and_loses_nothing(make_cluster) -> None:

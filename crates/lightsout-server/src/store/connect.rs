@@ -13,6 +13,8 @@ use super::db::{DbError, Pools};
 /// How long PostgreSQL works on one statement, and waits for one lock.
 const STATEMENT_TIMEOUT: &str = "60s";
 const LOCK_TIMEOUT: &str = "10s";
+/// A node that is cut off in the middle of a transaction holds its locks for so long, and all others up.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "5s";
 /// How long a connection may take to say that it lives.
 const PING_WITHIN: Duration = Duration::from_secs(1);
 /// How long a request waits for a free connection.
@@ -62,6 +64,7 @@ pub(super) async fn postgres(url: &str, connections_max: u32) -> Result<Pools, D
         .options([
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
             ("synchronous_commit", "on"),
             // A plan from when a table was small reads all of it when it has grown.
             ("plan_cache_mode", "force_custom_plan"),
