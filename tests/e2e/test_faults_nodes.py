@@ -89,13 +89,18 @@ def ends_at(caller: Caller, body: str) -> bool:
 
 
 def is_halted_in_a_transaction(node: Node) -> bool:
-    """Halts a node, and lets it go on unless it was in the middle of a transaction."""
+    """Halts a node, and lets it go on unless it was in a transaction that others wait for."""
     assert node.process
     node.process.send_signal(signal.SIGSTOP)
-    connections = "client_port IN (" + ",".join(["0", *ports(node)]) + ")"
-    idle = f"SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND {connections}"
-    if node.rows(idle) != [("0",)]:
-        return True
+    halted = f"client_port IN ({','.join(['0', *ports(node)])}) AND datname = current_database()"
+    waited_for = "SELECT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    idle = f"SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND {halted}"
+    try:
+        if node.rows(idle) != [("0",)]:
+            eventually(1, lambda: node.rows(f"{idle} AND pid IN ({waited_for})") != [("0",)])
+            return True
+    except AssertionError:
+        pass
     node.process.send_signal(signal.SIGCONT)
     return False
 
