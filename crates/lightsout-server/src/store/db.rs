@@ -404,6 +404,7 @@ impl Dialect for Lite {
         ("{bytewise}", ""),
         ("{announce}", ""),
         ("{without_rowid}", "WITHOUT ROWID"),
+        ("{room_for_updates sessions}", ""),
     ];
 }
 
@@ -417,6 +418,8 @@ impl Dialect for Pg {
         ("{bytewise}", "COLLATE \"C\""),
         ("{announce}", "RETURNING pg_notify('lightsout', '')"),
         ("{without_rowid}", ""),
+        // A changed row finds room on its own page, and no index is written.
+        ("{room_for_updates sessions}", "ALTER TABLE sessions SET (fillfactor = 70);"),
     ];
 }
 

@@ -9,6 +9,7 @@ CREATE INDEX users_managers ON users (user_id) WHERE role <> 'user';
 
 -- An ended session's row stays until it would have expired, emptied: its id stays refused.
 ALTER TABLE sessions ADD COLUMN ended_at BIGINT;
+{room_for_updates sessions}
 
 -- The events that every node's index follows by position; store/changes.rs asks in the same words.
 CREATE INDEX events_changes ON events (position)
