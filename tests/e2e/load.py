@@ -146,11 +146,14 @@ class Load:
             path, headers = "/v1/terminations", {"idempotency-key": uuid.uuid4().hex}
         else:
             path, headers = "/2.0/users/terminate_sessions", {}
+        asked = time.monotonic()
         reply = caller.insist("terminate", path, json.dumps({"user_ids": user_ids}), **headers)
         if not reply:
             return
+        # With a key a repeat is the first attempt's termination: it ends nothing that began since then.
+        sent = asked if headers else reply.sent
         termination = Termination(
-            reply.location.rsplit("/", 1)[1], user_ids, reply.sent, time.monotonic(), reply.node
+            reply.location.rsplit("/", 1)[1], user_ids, sent, time.monotonic(), reply.node
         )
         with self.lock:
             self.record.terminations.append(termination)
