@@ -178,7 +178,9 @@ impl Running {
         if tokio::time::timeout(self.shutdown_timeout, self.tasks.wait()).await.is_err() {
             tracing::warn!("workers did not end in time; their jobs are due again when the leases run out");
         }
-        self.app.db.close().await;
+        if tokio::time::timeout(self.shutdown_timeout, self.app.db.close()).await.is_err() {
+            tracing::warn!("a connection to the database did not close in time");
+        }
     }
 }
 
@@ -209,7 +211,7 @@ async fn follow(app: Arc<App>, stop: CancellationToken) {
 async fn load(app: Arc<App>, stop: CancellationToken) {
     let mut positions = app.index.positions();
     loop {
-        if !app.index.is_loaded() {
+        if !app.index.is_filled() {
             match stop.run_until_cancelled(app.index.load()).await {
                 None => return,
                 Some(Ok(())) => tracing::info!(sessions = app.index.session_count(), "index loaded"),
@@ -250,12 +252,19 @@ async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
     let mut walk = Walk::default();
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         web.limits.forget_idle();
-        web.app.index.tidy();
+        let app = Arc::clone(&web.app);
+        // It walks through every session.
+        if tokio::task::spawn_blocking(move || app.index.tidy()).await.is_err() {
+            tracing::error!("the index could not be tidied");
+        }
         if let Err(error) = worker::recall(&web.app).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "jobs could not be recalled");
         }
         if let Err(error) = worker::pass_over_unconfigured(&web.app).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "pass over unconfigured systems failed");
+        }
+        if let Err(error) = web.app.db.prune_once(&retention(&web.app)).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "clean-up failed; trying again later");
         }
         for _ in 0..PRUNE_STEPS_MAX {
             match web.app.db.prune(&retention(&web.app), &mut walk).await {

@@ -20,7 +20,7 @@ use super::Web;
 use super::auth::{Authed, bearer};
 use super::failure::Failure;
 use super::request::Query;
-use crate::domain::access::{Caller, FEED};
+use crate::domain::access::FEED;
 use crate::index::Batch;
 use crate::ops::tokens;
 use crate::store::DbError;
@@ -64,6 +64,8 @@ pub(super) async fn read(
     let wait = query.number("wait_s", 0, 0, WAIT_S_MAX)?;
     web.app.index.fresh().await?;
     let follower = Follower {
+        token: bearer(&headers).unwrap_or_default().to_owned(),
+        as_user: caller.sent_by.is_some().then(|| caller.person.user_id.0.clone()),
         positions: web.app.index.positions(),
         enterprise_id: caller.enterprise_id.0.clone(),
         after,
@@ -71,14 +73,15 @@ pub(super) async fn read(
     };
     let streams = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if streams.is_some_and(|accept| accept.contains("text/event-stream")) {
-        let token = bearer(&headers).unwrap_or_default().to_owned();
-        return Ok(follower.stream(caller, token));
+        return Ok(follower.stream());
     }
     Ok(Json(follower.answer(Duration::from_secs(wait.unsigned_abs())).await?).into_response())
 }
 
 struct Follower {
     web: Arc<Web>,
+    token: String,
+    as_user: Option<String>,
     enterprise_id: String,
     after: i64,
     positions: watch::Receiver<i64>,
@@ -108,6 +111,17 @@ impl Follower {
         true
     }
 
+    /// Whether the token may still be used. A node that cannot say lets the stream go on, and sends no
+    /// heartbeat.
+    async fn may_go_on(&self) -> bool {
+        let caller = tokens::authenticate(&self.web.app, &self.token, self.as_user.as_deref()).await;
+        match caller {
+            Ok(caller) => caller.needs_right(FEED).is_ok(),
+            Err(tokens::AuthError::Db(_)) => true,
+            Err(_) => false,
+        }
+    }
+
     /// One answer: at once if there is news, else when some come or the time is over.
     async fn answer(mut self, wait: Duration) -> Result<Barriers, Failure> {
         let until = Instant::now() + wait;
@@ -118,6 +132,9 @@ impl Follower {
                 None if is_over => return Err(DbError::Stale.into()),
                 Some((batches, position)) if is_over || !batches.is_empty() => {
                     self.web.app.index.fresh().await?;
+                    if !self.may_go_on().await {
+                        return Err(Failure::unauthorized());
+                    }
                     return Ok(joined(&batches, position));
                 }
                 _ => drop(self.wait(until).await),
@@ -126,13 +143,11 @@ impl Follower {
     }
 
     /// A stream without an end, until the token ends or the service stops.
-    fn stream(self, caller: Arc<Caller>, token: String) -> Response {
-        let as_user = caller.sent_by.is_some().then(|| caller.person.user_id.0.clone());
+    fn stream(self) -> Response {
         let stream = Stream {
             follower: self,
-            token,
-            as_user,
             ready: VecDeque::new(),
+            check_at: Instant::now() + HEARTBEAT,
             beat_at: Instant::now(),
             is_told: false,
         };
@@ -156,8 +171,8 @@ fn joined(batches: &[Arc<Batch>], position: i64) -> Barriers {
 
 struct Stream {
     follower: Follower,
-    token: String,
-    as_user: Option<String>,
+    /// When the token is looked at again.
+    check_at: Instant,
     ready: VecDeque<(Arc<Batch>, usize)>,
     beat_at: Instant,
     /// Whether everything up to the present position was sent.
@@ -167,6 +182,12 @@ struct Stream {
 impl Stream {
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if Instant::now() >= self.check_at {
+                self.check_at = Instant::now() + HEARTBEAT;
+                if self.follower.web.stop.is_cancelled() || !self.follower.may_go_on().await {
+                    return None;
+                }
+            }
             if let Some((batch, n)) = self.ready.pop_front() {
                 let message = &batch.messages[n];
                 let event = Event::default().event("barriers").id(message.barriers.position.to_string());
@@ -185,29 +206,16 @@ impl Stream {
                 if !self.is_told || Instant::now() >= self.beat_at {
                     self.beat_at = Instant::now() + HEARTBEAT;
                     self.is_told = true;
-                    if !self.may_go_on().await {
-                        return None;
-                    }
                     if self.follower.web.app.index.is_fresh() {
                         return Some(heartbeat(position));
                     }
                 }
             }
-            let until = self.beat_at.max(Instant::now() + Duration::from_millis(1));
+            // While this node loads, there is nothing to say.
+            let until = if self.is_told { self.beat_at } else { Instant::now() + HEARTBEAT };
             if !self.follower.wait(until).await {
                 return None;
             }
-        }
-    }
-
-    /// Whether the token may still be used. A node that cannot say lets the stream go on, and sends no
-    /// heartbeat.
-    async fn may_go_on(&self) -> bool {
-        let caller = tokens::authenticate(&self.follower.web.app, &self.token, self.as_user.as_deref()).await;
-        match caller {
-            Ok(caller) => caller.needs_right(FEED).is_ok(),
-            Err(tokens::AuthError::Db(_)) => true,
-            Err(_) => false,
         }
     }
 }

@@ -17,8 +17,10 @@ const COMPACT_PAST: usize = 10_000;
 pub struct Batch {
     /// The position.
     pub position: i64,
-    /// One or more messages; all but the last have the position before.
+    /// One or more messages; all but the last have a position from which everything is told again.
     pub messages: Vec<Message>,
+    /// Where whoever has only a part of it goes on.
+    before: i64,
     /// When it may be forgotten: sessions from before it have expired then.
     forget_at: i64,
 }
@@ -40,8 +42,9 @@ impl Message {
 }
 
 impl Batch {
-    /// Cuts what a position brought into messages.
-    pub(super) fn new(position: i64, barriers: Barriers, forget_at: i64) -> Self {
+    /// Cuts what a position brought into messages. Whoever has only some of them goes on at `before`: for
+    /// what follows others the position before, and for a beginning 0, for nothing is known before it.
+    pub(super) fn new(position: i64, before: i64, barriers: Barriers, forget_at: i64) -> Self {
         let (mut people, mut sessions) = (barriers.barriers.into_iter(), barriers.ended_sessions.into_iter());
         let mut messages = Vec::new();
         loop {
@@ -49,11 +52,11 @@ impl Batch {
             let room = MESSAGE_ENTRIES_MAX - barriers.len();
             let ended_sessions = sessions.by_ref().take(room).collect();
             let is_last = people.len() == 0 && sessions.len() == 0;
-            let position = if is_last { position } else { position - 1 };
+            let position = if is_last { position } else { before };
             let barriers = Barriers { position, barriers, ended_sessions };
             messages.push(Message { barriers, text: OnceLock::new() });
             if is_last {
-                return Self { position, messages, forget_at };
+                return Self { position, messages, before, forget_at };
             }
         }
     }
@@ -71,7 +74,7 @@ impl Batch {
             kept.ended_sessions.extend(message.barriers.ended_sessions.iter().cloned());
         }
         let is_empty = kept.barriers.is_empty() && kept.ended_sessions.is_empty();
-        (!is_empty).then(|| Self::new(self.position, kept, self.forget_at))
+        (!is_empty).then(|| Self::new(self.position, self.before, kept, self.forget_at))
     }
 }
 
@@ -107,6 +110,14 @@ impl Feed {
         let Some(log) = logs.get(enterprise_id) else { return Vec::new() };
         let first = log.batches.partition_point(|batch| batch.position <= position);
         log.batches.range(first..).cloned().collect()
+    }
+
+    /// Puts in what was before everything else.
+    pub(super) fn push_beginning(&self, enterprise_id: &str, batch: Batch) {
+        let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+        let log = logs.entry(enterprise_id.to_owned()).or_default();
+        log.entries += batch.entries();
+        log.batches.push_front(Arc::new(batch));
     }
 
     /// Forgets what no living session can be older than, and what something newer says again.
@@ -153,21 +164,21 @@ mod tests {
 
     #[test]
     fn only_the_last_message_of_a_position_carries_it() {
-        let batch = Batch::new(7, barriers(0..2_500), 0);
+        let batch = Batch::new(7, 6, barriers(0..2_500), 0);
         let positions: Vec<i64> = batch.messages.iter().map(|m| m.barriers.position).collect();
         assert_eq!(positions, [6, 6, 7]);
         let users = batch.messages.iter().flat_map(|m| &m.barriers.barriers);
         assert!(users.map(|b| b.user_id.0.clone()).eq((0..2_500).map(|n| n.to_string())));
-        assert_eq!(Batch::new(7, Barriers::default(), 0).messages.len(), 1);
+        assert_eq!(Batch::new(7, 6, Barriers::default(), 0).messages.len(), 1);
     }
 
     #[test]
     fn compaction_keeps_the_newest_of_each_person_and_every_position_can_be_resumed() {
         let feed = Feed::default();
         for position in 1..=30 {
-            feed.push("e", Batch::new(position, barriers(0..1_000), 100));
+            feed.push("e", Batch::new(position, position - 1, barriers(0..1_000), 100));
         }
-        feed.push("e", Batch::new(31, barriers(500..501), 100));
+        feed.push("e", Batch::new(31, 30, barriers(500..501), 100));
         feed.tidy(0);
         let all = feed.after("e", 0);
         assert_eq!(all.iter().map(|b| b.entries()).sum::<usize>(), 1_000);

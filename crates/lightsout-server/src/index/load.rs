@@ -1,11 +1,12 @@
 //! How an index fills itself: barriers first, then the sessions, while the node serves.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
 use super::sessions::Key;
-use super::{ByEnterprise, Index};
+use super::{Batch, ByEnterprise, Index};
 use crate::store::DbError;
 
 /// Rows read at once.
@@ -13,59 +14,78 @@ const ROWS: i64 = 5_000;
 
 impl Index {
     /// Forgets everything, and starts from a position of the log: what is committed by then is read when
-    /// it is asked for.
+    /// it is asked for. Facts that were read before are of another log from then on.
     pub(super) fn begin_anew(&self, head: i64) {
+        let mut epoch = self.epoch.write().unwrap_or_else(PoisonError::into_inner);
+        *epoch += 1;
         self.is_loaded.store(false, Ordering::Release);
+        self.is_filled.store(false, Ordering::Release);
         self.sessions.clear();
         self.tokens.clear();
         self.people.clear();
         self.feed.clear();
         self.ended().clear();
+        self.began_at.store(head, Ordering::Release);
         self.position.send_replace(head);
     }
 
-    /// Whether everything from before the start is in memory, the sessions perhaps left out.
+    /// Whether the feed has what was before the start.
     pub fn is_loaded(&self) -> bool {
         self.is_loaded.load(Ordering::Acquire)
     }
 
+    /// Whether every session from before the start is in memory as well, as far as there is room.
+    pub fn is_filled(&self) -> bool {
+        self.is_filled.load(Ordering::Acquire)
+    }
+
     /// Loads what was before the start: the feed's beginning, then every session. Checks of sessions
-    /// that are not there yet ask the database. Call it again when it failed.
+    /// that are not there yet ask the database. Call it again until the index is filled.
     pub async fn load(&self) -> Result<(), DbError> {
         self.catch_up().await?;
-        {
-            let _reading = self.reading.lock().await;
-            let mut all = self.read_barriers(None).await?;
+        let epoch = self.as_of().epoch;
+        if !self.is_loaded() {
+            let mut all = self.read_barriers(None, epoch).await?;
             self.read_single_ends(&mut all).await?;
-            // One batch each: a position is told whole.
-            for (enterprise_id, barriers) in all {
-                self.publish(self.position(), &enterprise_id, barriers);
-            }
-            self.is_loaded.store(true, Ordering::Release);
+            let beginning = || {
+                let (position, forget_at) = (self.began_at.load(Ordering::Acquire), self.forget_at());
+                // What came since the start has batches of its own, after this one.
+                for (enterprise_id, barriers) in all {
+                    self.feed.push_beginning(&enterprise_id, Batch::new(position, 0, barriers, forget_at));
+                }
+                self.is_loaded.store(true, Ordering::Release);
+            };
+            self.within(epoch, beginning).ok_or(DbError::Stale)?;
+            // Whoever waits for the feed looks again.
+            self.position.send_modify(|_| ());
         }
-        // Whoever waits for the feed looks again.
-        self.position.send_modify(|_| ());
-        self.load_sessions().await
+        self.load_sessions().await?;
+        self.within(epoch, || self.is_filled.store(true, Ordering::Release)).ok_or(DbError::Stale)
     }
 
     /// Takes in every barrier that a living session may be older than, of one enterprise or of all.
-    pub(super) async fn read_barriers(&self, enterprise_id: Option<&str>) -> Result<ByEnterprise, DbError> {
+    pub(super) async fn read_barriers(
+        &self,
+        enterprise_id: Option<&str>,
+        epoch: u64,
+    ) -> Result<ByEnterprise, DbError> {
         let life = self.settings.session_life_ms + self.settings.clock_skew_ms;
         let since = self.clock.now_ms() - life;
         let (mut all, mut after) = (ByEnterprise::new(), String::new());
         loop {
-            let rows = self.db.list_barriers(since, &after, ROWS).await?;
+            let rows = self.db.list_barriers(enterprise_id, since, &after, ROWS).await?;
             let Some(last) = rows.last() else { return Ok(all) };
             after.clone_from(&last.user_id);
-            for row in &rows {
-                // A barrier without an enterprise is that of a user who was deleted before the column
-                // was there: nobody can be told.
-                let Some(of) = row.enterprise_id.as_deref() else { continue };
-                if enterprise_id.is_none_or(|id| id == of) {
+            let take_in = || {
+                for row in &rows {
+                    // A barrier without an enterprise is that of a user who was deleted before the
+                    // column was there: nobody can be told.
+                    let Some(of) = row.enterprise_id.as_deref() else { continue };
                     let barrier = self.raise(row, of);
                     all.entry(of.to_owned()).or_default().barriers.push(barrier);
                 }
-            }
+            };
+            self.within(epoch, take_in).ok_or(DbError::Stale)?;
         }
     }
 
@@ -90,7 +110,7 @@ impl Index {
     async fn load_sessions(&self) -> Result<(), DbError> {
         let (mut user_id, mut session_hash) = (String::new(), String::new());
         loop {
-            let as_of = self.position();
+            let as_of = self.as_of();
             let rows = self.db.list_sessions_to_index((&user_id, &session_hash), ROWS).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             user_id.clone_from(&last.facts.user_id);

@@ -27,7 +27,7 @@ use self::sessions::{Key, KeyMap, Sessions};
 use self::tokens::{Known, Tokens};
 use crate::clock::{Clock, timestamp};
 use crate::domain::access::Caller;
-use crate::store::{BarrierRow, ChangeRow, Db, DbError, SessionFacts, TokenFacts};
+use crate::store::{BarrierRow, ChangeRow, Db, DbError, Head, SessionFacts, TokenFacts};
 
 /// Changes read at once.
 const CHANGES_MAX: i64 = 500;
@@ -64,10 +64,14 @@ pub struct Index {
     /// Sessions that were ended alone, until they would have expired.
     ended: RwLock<KeyMap<i64>>,
     feed: Feed,
-    /// The feed holds what was before the start.
+    /// The feed holds what was before the start, at this position; and the sessions are in, too.
     is_loaded: AtomicBool,
-    /// Up to where the log was heard. Who holds the lock reads on; the others take over what it read.
-    reading: tokio::sync::Mutex<()>,
+    is_filled: AtomicBool,
+    began_at: AtomicI64,
+    /// Counts the logs that were begun: what was read of one is nothing in another.
+    epoch: RwLock<u64>,
+    /// The log's hash at the position. Who holds the lock reads on; the others take over what it read.
+    reading: tokio::sync::Mutex<String>,
     position: watch::Sender<i64>,
     /// When the database answered last, and when it last did not, by the clock that nobody sets back.
     heard_ms: AtomicI64,
@@ -87,6 +91,9 @@ impl Index {
             ended: RwLock::default(),
             feed: Feed::default(),
             is_loaded: AtomicBool::new(false),
+            is_filled: AtomicBool::new(false),
+            began_at: AtomicI64::new(0),
+            epoch: RwLock::new(0),
             reading: tokio::sync::Mutex::default(),
             position: watch::Sender::new(-1),
             heard_ms: AtomicI64::new(i64::MIN),
@@ -132,7 +139,7 @@ impl Index {
     /// Where it fails, the node is stale from that moment on.
     pub async fn catch_up(&self) -> Result<(), DbError> {
         let asked = self.clock.elapsed_ms();
-        let _reading = self.reading.lock().await;
+        let mut hash = self.reading.lock().await;
         // Whoever read meanwhile may have begun after this call did.
         if self.heard_ms.load(Ordering::Acquire) > asked {
             return Ok(());
@@ -141,7 +148,7 @@ impl Index {
         if self.failed_ms.load(Ordering::Acquire) > asked {
             return Err(DbError::Stale);
         }
-        let result = self.read().await;
+        let result = self.read(&mut hash).await;
         if result.is_err() {
             self.failed_ms.store(self.clock.elapsed_ms(), Ordering::Release);
         }
@@ -153,27 +160,54 @@ impl Index {
         self.heard_ms.store(i64::MIN, Ordering::Release);
     }
 
-    async fn read(&self) -> Result<(), DbError> {
+    async fn read(&self, hash: &mut String) -> Result<(), DbError> {
         let now_ms = self.clock.elapsed_ms();
         let head = in_time(self.db.head_apart()).await?;
-        let mut at = self.position();
-        if at < 0 || head < at {
-            // The beginning; or a log that went back, as after a restore: nothing kept is worth keeping.
-            self.begin_anew(head);
-            at = head;
+        let at = self.position();
+        if at < 0 || !self.goes_on(at, hash, &head).await? {
+            // The beginning; or another log, as after a restore: nothing kept is worth keeping.
+            self.begin_anew(head.position);
+            hash.clone_from(&head.chain_hash);
         }
-        while at < head {
-            let changes = in_time(self.db.list_changes(at, head, CHANGES_MAX)).await?;
+        while self.position() < head.position {
+            let changes = self.db.list_changes(self.position(), head.position, CHANGES_MAX);
+            let changes = in_time(changes).await?;
             let is_last = i64::try_from(changes.len()).is_ok_and(|n| n < CHANGES_MAX);
-            for change in &changes {
-                self.apply(change).await?;
-                at = change.position;
+            for change in changes {
+                self.apply(&change).await?;
+                *hash = change.chain_hash;
+                self.position.send_replace(change.position);
             }
-            at = if is_last { head } else { at };
-            self.position.send_replace(at);
+            if is_last {
+                hash.clone_from(&head.chain_hash);
+                self.position.send_replace(head.position);
+            }
         }
         self.heard_ms.store(now_ms, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the log is the one that was heard up to a position with this hash, and more.
+    async fn goes_on(&self, at: i64, hash: &str, head: &Head) -> Result<bool, DbError> {
+        if at == head.position {
+            return Ok(*hash == head.chain_hash);
+        }
+        if at == 0 || at > head.position {
+            return Ok(at == 0);
+        }
+        Ok(in_time(self.db.hash_apart(at)).await?.is_some_and(|there| there == hash))
+    }
+
+    /// Up to where the log was heard before something is read, and of which log.
+    fn as_of(&self) -> AsOf {
+        let epoch = self.epoch.read().unwrap_or_else(PoisonError::into_inner);
+        AsOf { epoch: *epoch, position: self.position() }
+    }
+
+    /// Does something if the log is still the one of that epoch.
+    fn within<T>(&self, epoch: u64, act: impl FnOnce() -> T) -> Option<T> {
+        let now = self.epoch.read().unwrap_or_else(PoisonError::into_inner);
+        (*now == epoch).then(act)
     }
 
     async fn apply(&self, change: &ChangeRow) -> Result<(), DbError> {
@@ -187,7 +221,8 @@ impl Index {
             }
             ("SESSION_ENDED", _) => self.apply_end(change, user_id, &body["additional_details"]),
             ("GENERATIONS_RAISED", _) => {
-                let barriers = self.read_barriers(Some(&change.enterprise_id)).await?;
+                let epoch = self.as_of().epoch;
+                let barriers = self.read_barriers(Some(&change.enterprise_id), epoch).await?;
                 for (enterprise_id, barriers) in barriers {
                     self.publish(change.position, &enterprise_id, barriers);
                 }
@@ -243,8 +278,12 @@ impl Index {
         if barriers.barriers.is_empty() && barriers.ended_sessions.is_empty() {
             return;
         }
-        let life = self.settings.session_life_ms + self.settings.clock_skew_ms;
-        self.feed.push(enterprise_id, Batch::new(position, barriers, self.clock.now_ms() + life));
+        self.feed.push(enterprise_id, Batch::new(position, position - 1, barriers, self.forget_at()));
+    }
+
+    /// When no session that lives now can live any more.
+    fn forget_at(&self) -> i64 {
+        self.clock.now_ms() + self.settings.session_life_ms + self.settings.clock_skew_ms
     }
 
     /// What an enterprise's followers are told after a position; none until what was before the start is
@@ -263,7 +302,7 @@ impl Index {
         if let Some(facts) = self.sessions.find(key) {
             return Ok(Some(facts));
         }
-        let as_of = self.position();
+        let as_of = self.as_of();
         let found = self.db.find_session(session_hash).await?;
         match &found {
             Some(facts) => self.keep(key, facts, as_of),
@@ -272,10 +311,12 @@ impl Index {
         Ok(found)
     }
 
-    fn keep(&self, key: Key, facts: &SessionFacts, as_of: i64) {
-        let person = self.people.person(&facts.user_id, &facts.enterprise_id);
-        person.learn(facts.login.as_deref(), facts.generation_now, as_of);
-        self.sessions.insert(key, facts, person);
+    fn keep(&self, key: Key, facts: &SessionFacts, as_of: AsOf) {
+        self.within(as_of.epoch, || {
+            let person = self.people.person(&facts.user_id, &facts.enterprise_id);
+            person.learn(facts.login.as_deref(), facts.generation_now, as_of.position);
+            self.sessions.insert(key, facts, person);
+        });
     }
 
     /// Finds the caller behind a token, from memory where it can be; none: the token may not be used.
@@ -292,13 +333,15 @@ impl Index {
             Known::Refused => return Ok(None),
             Known::Nothing => {}
         }
-        let as_of = self.position();
+        let as_of = self.as_of();
         let found = self.db.find_token(token_hash).await?;
         let Some(facts) = found.filter(|facts| facts.is_active(now)) else { return Ok(None) };
-        let person = self.people.person(&facts.user_id, &facts.enterprise_id);
-        person.learn(facts.login.as_deref(), facts.generation_now, as_of);
         let caller = Arc::new(caller(facts.clone()));
-        self.tokens.insert(key, Arc::clone(&caller), facts, person, (as_of, elapsed_ms));
+        self.within(as_of.epoch, || {
+            let person = self.people.person(&facts.user_id, &facts.enterprise_id);
+            person.learn(facts.login.as_deref(), facts.generation_now, as_of.position);
+            self.tokens.insert(key, Arc::clone(&caller), facts, person, (as_of.position, elapsed_ms));
+        });
         Ok(Some(caller))
     }
 
@@ -315,6 +358,13 @@ impl Index {
         self.people.forget_idle(elapsed_ms - KEEP_CHANGES_MS);
         self.feed.tidy(now);
     }
+}
+
+/// What was known when a fact was read.
+#[derive(Clone, Copy)]
+struct AsOf {
+    epoch: u64,
+    position: i64,
 }
 
 /// A look at the database that takes too long counts as none: the node may be cut off.

@@ -188,7 +188,12 @@ async fn subject_user(app: &App, row: &AppRow, subject: Subject) -> Result<Strin
 pub async fn revoke(app: &App, row: &AppRow, token: &str) -> Result<(), Error> {
     let now = app.clock.now_ms();
     let mut tx = app.db.begin().await?;
-    let Some((user_id,)) = tx.revoke_token(&sha256(token), &row.client_id, now).await? else { return Ok(()) };
+    let Some((user_id,)) = tx.revoke_token(&sha256(token), &row.client_id, now).await? else {
+        drop(tx);
+        // Another node may have revoked it already.
+        app.hear().await;
+        return Ok(());
+    };
     let body = json!({
         "created_by": null,
         "source": {"type": "user", "id": user_id},

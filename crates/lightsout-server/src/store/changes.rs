@@ -4,7 +4,7 @@
 //! everything that was committed before.
 
 use crate::args;
-use crate::store::{Db, DbError};
+use crate::store::{Db, DbError, Head};
 
 /// An event after which an index is out of date.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -19,6 +19,8 @@ pub struct ChangeRow {
     pub termination_id: Option<String>,
     /// When it was recorded.
     pub recorded_at: i64,
+    /// The log's hash there.
+    pub chain_hash: String,
     /// The event's body, as JSON.
     pub body: String,
 }
@@ -51,18 +53,24 @@ pub struct IndexRow {
 }
 
 impl Db {
-    /// The newest position of the log, on a connection that nothing else uses.
-    pub async fn head_apart(&self) -> Result<i64, DbError> {
-        let head: Option<(i64,)> =
-            self.fetch_apart("SELECT position FROM event_head WHERE head = 1", args![]).await?.pop();
-        Ok(head.expect("the migration made the head row").0)
+    /// The newest position of the log and its hash, on a connection that nothing else uses.
+    pub async fn head_apart(&self) -> Result<Head, DbError> {
+        let sql = "SELECT position, chain_hash FROM event_head WHERE head = 1";
+        Ok(self.fetch_apart(sql, args![]).await?.pop().expect("the migration made the head row"))
+    }
+
+    /// The hash of the log at a position; none if nothing is there, or no longer.
+    pub async fn hash_apart(&self, position: i64) -> Result<Option<String>, DbError> {
+        let sql = "SELECT chain_hash FROM events WHERE position = $1";
+        let row: Option<(String,)> = self.fetch_apart(sql, args![position]).await?.pop();
+        Ok(row.map(|(hash,)| hash))
     }
 
     /// The changes after a position, up to another, in the order of the log.
     pub async fn list_changes(&self, after: i64, until: i64, limit: i64) -> Result<Vec<ChangeRow>, DbError> {
         self.fetch_apart(
             // It relies on the index events_changes.
-            "SELECT position, event_type, enterprise_id, termination_id, recorded_at, body
+            "SELECT position, event_type, enterprise_id, termination_id, recorded_at, chain_hash, body
              FROM events
              WHERE event_type IN ('SESSION_TERMINATION_REQUESTED', 'SESSION_ENDED', 'EDIT_USER', 'DELETE_USER', 'TOKEN_REVOKED', 'GENERATIONS_RAISED')
                AND position > $1 AND position <= $2
@@ -81,7 +89,7 @@ impl Db {
         limit: i64,
     ) -> Result<Vec<ChangeRow>, DbError> {
         self.fetch(
-            "SELECT position, event_type, enterprise_id, termination_id, recorded_at, body
+            "SELECT position, event_type, enterprise_id, termination_id, recorded_at, chain_hash, body
              FROM events
              WHERE event_type IN ('SESSION_TERMINATION_REQUESTED', 'SESSION_ENDED', 'EDIT_USER', 'DELETE_USER', 'TOKEN_REVOKED', 'GENERATIONS_RAISED')
                AND event_type = 'SESSION_ENDED' AND recorded_at > $1 AND position > $2
@@ -108,9 +116,10 @@ impl Db {
         .await
     }
 
-    /// The barriers raised after a time, by user, after one of them.
+    /// The barriers raised after a time, of one tenant or of all, by user, after one of them.
     pub async fn list_barriers(
         &self,
+        enterprise_id: Option<&str>,
         raised_after: i64,
         after: &str,
         limit: i64,
@@ -121,9 +130,10 @@ impl Db {
                     b.generation, b.cutoff
              FROM barriers b LEFT JOIN users u ON u.user_id = b.user_id
              WHERE b.cutoff > $1 AND b.user_id > $2
+               AND (CAST($4 AS TEXT) IS NULL OR coalesce(b.enterprise_id, u.enterprise_id) = $4)
              ORDER BY b.user_id
              LIMIT $3",
-            args![raised_after, after, limit],
+            args![raised_after, after, limit, enterprise_id],
         )
         .await
     }

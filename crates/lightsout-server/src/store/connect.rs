@@ -79,14 +79,16 @@ pub(super) async fn postgres(url: &str, connections_max: u32) -> Result<Pools, D
         .after_release(|connection, _| Box::pin(answers(connection)))
         .connect_with(options.clone())
         .await?;
-    // One that listens, and one that reads.
-    let apart = PgPoolOptions::new()
-        .max_connections(2)
-        .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(answers(connection)))
-        .after_release(|connection, _| Box::pin(answers(connection)))
-        .connect_lazy_with(options);
-    Ok(Pools::Postgres { pool, apart })
+    // Lazy: whoever cannot read the log says so when it must.
+    let apart = || {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(answers(connection)))
+            .after_release(|connection, _| Box::pin(answers(connection)))
+            .connect_lazy_with(options.clone())
+    };
+    Ok(Pools::Postgres { pool, apart: apart(), listener: apart() })
 }
 
 /// Whether a connection is alive. A network may forget one without a word: it is given up then.

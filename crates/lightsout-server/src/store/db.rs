@@ -47,8 +47,10 @@ impl From<sqlx::Error> for DbError {
             (_, Some("40001" | "40P01" | "5" | "517")) => Self::Conflict,
             // PostgreSQL: character not in repertoire, untranslatable character.
             (_, Some("22021" | "22P05")) => Self::BadText,
-            // PostgreSQL: lock or statement timed out, too many connections, shutting down or starting.
-            (_, Some("55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03")) => Self::Unavailable(error),
+            // PostgreSQL: transaction, lock or statement timed out, too many connections, shutting down or starting.
+            (_, Some("25P03" | "55P03" | "57014" | "53300" | "57P01" | "57P02" | "57P03")) => {
+                Self::Unavailable(error)
+            }
             (_, Some(code)) if is_disk_trouble(code) => Self::Unavailable(error),
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, _) => {
                 Self::Unavailable(error)
@@ -139,6 +141,7 @@ pub(super) enum Pools {
     Postgres {
         pool: PgPool,
         apart: PgPool,
+        listener: PgPool,
     },
 }
 
@@ -188,7 +191,8 @@ impl Db {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres { pool, apart } => {
+            Pools::Postgres { pool, apart, listener } => {
+                listener.close().await;
                 apart.close().await;
                 pool.close().await;
             }
@@ -227,8 +231,10 @@ impl Db {
     /// It is a hint only: connections break, so whoever must know polls as well. On SQLite it waits for
     /// ever.
     pub async fn listen(&self, wake: impl Fn()) -> Result<(), DbError> {
-        let Pools::Postgres { apart, .. } = &self.pools else { return std::future::pending().await };
-        let mut listener = sqlx::postgres::PgListener::connect_with(apart).await?;
+        let Pools::Postgres { listener, .. } = &self.pools else {
+            return std::future::pending().await;
+        };
+        let mut listener = sqlx::postgres::PgListener::connect_with(listener).await?;
         listener.listen("lightsout").await?;
         loop {
             wake();
@@ -327,7 +333,11 @@ impl Tx {
     pub(super) async fn run_script(&mut self, script: &'static str) -> Result<(), DbError> {
         match &mut self.0 {
             Inner::Sqlite(tx) => sqlx::raw_sql(render::<Lite>(script)).execute(&mut **tx).await.map(drop)?,
-            Inner::Postgres(tx) => sqlx::raw_sql(render::<Pg>(script)).execute(&mut **tx).await.map(drop)?,
+            Inner::Postgres(tx) => {
+                // An index over a long log takes as long as it takes.
+                sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut **tx).await?;
+                sqlx::raw_sql(render::<Pg>(script)).execute(&mut **tx).await.map(drop)?;
+            }
         }
         Ok(())
     }

@@ -67,22 +67,42 @@ impl Db {
                 retention.idempotency_keys_before,
             )
             .await?;
-        more |= self
-            .prune_step(
-                "SELECT user_id FROM barriers
-                 WHERE cutoff < $1 AND (login IS NOT NULL OR external_id IS NOT NULL) LIMIT $2",
-                "UPDATE barriers SET login = NULL, external_id = NULL WHERE user_id IN {texts $1}",
-                retention.barrier_names_before,
-            )
-            .await?;
         more |= self.prune_sessions(retention.now, walk).await?;
         more |= self.prune_ended_sessions(retention.now, walk).await?;
         more |= self.prune_oidc_sessions(retention.now - OIDC_SESSIONS_KEPT_MS, STEP).await?;
-        more |= self.empty_left_over_sessions(retention.now).await?;
         more |= self.prune_aliases().await?;
         more |= self.prune_terminations(retention.terminations_before).await?;
         more |= self.prune_events(retention.events_before).await?;
         Ok(more)
+    }
+
+    /// What is looked for once, however much there is of the rest: each look reads many rows that stay.
+    pub async fn prune_once(&self, retention: &Retention) -> Result<(), DbError> {
+        while self.empty_left_over_sessions(retention.now).await? {}
+        self.forget_barrier_names(retention.barrier_names_before).await
+    }
+
+    async fn forget_barrier_names(&self, before: i64) -> Result<(), DbError> {
+        let users: Vec<(String,)> = self
+            .fetch(
+                "SELECT user_id FROM barriers
+                 WHERE cutoff < $1 AND (login IS NOT NULL OR external_id IS NOT NULL) LIMIT $2",
+                args![before, STEP],
+            )
+            .await?;
+        if users.is_empty() {
+            return Ok(());
+        }
+        let users: Vec<String> = users.into_iter().map(|(id,)| id).collect();
+        let mut tx = self.begin().await?;
+        tx.execute(
+            // One that was raised since keeps its names.
+            "UPDATE barriers SET login = NULL, external_id = NULL
+             WHERE user_id IN {texts $1} AND cutoff < $2",
+            args![Value::from(users), before],
+        )
+        .await?;
+        tx.commit().await
     }
 
     async fn prune_step(

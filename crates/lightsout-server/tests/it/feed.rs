@@ -172,6 +172,12 @@ both! {
         assert_eq!(told.len(), 2_300);
         assert_eq!(positions, [positions[0], positions[0], positions[0] + 1]);
         assert!(positions[0] >= start, "a position never falls");
+        // A node that starts later tells its beginning so that whoever got a part begins again.
+        let (node, _) = h.other_node().await;
+        let batches = node.index.feed_after(&h.enterprise_id, 0).expect("loaded");
+        let positions: Vec<i64> =
+            batches.iter().flat_map(|b| &b.messages).map(|m| m.barriers.position).collect();
+        assert_eq!(positions, [0, 0, node.index.position()]);
         h.run_until_done(&accepted).await;
     }
 }

@@ -238,6 +238,7 @@ impl Harness {
 
     /// Deletes everything that is past its time.
     pub(crate) async fn prune(&self, retention: &Retention) {
+        self.app.db.prune_once(retention).await.expect("pruned");
         let mut walk = Walk::default();
         while self.app.db.prune(retention, &mut walk).await.expect("pruned") {}
     }

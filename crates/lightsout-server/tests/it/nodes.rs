@@ -176,3 +176,33 @@ both! {
         assert_eq!(h.app.index.session_count(), 0, "what has expired is forgotten");
     }
 }
+
+both! {
+    async fn a_log_that_is_another_one_is_begun_anew(h: &mut Harness) {
+        let other = Other::start(h).await;
+        let ann = h.user("ann").await;
+        let session = h.sign_in(&ann).await;
+        assert!(other.is_active(&session).await);
+        assert!(other.app.index.is_filled() && other.app.index.session_count() == 1);
+        // As after a failover to a database that had not heard of everything, and went on.
+        let replace = async |from: String, to: String| {
+            let mut tx = h.app.db.begin().await.expect("a transaction");
+            for table in ["UPDATE event_head SET chain_hash = $2 WHERE chain_hash = $1", "UPDATE events SET chain_hash = $2 WHERE chain_hash = $1"] {
+                tx.execute(table, lightsout_server::args![&from, &to]).await.expect("changed");
+            }
+            tx.commit().await.expect("committed");
+        };
+        other.app.index.catch_up().await.expect("the log is read");
+        let head = h.app.db.event_head().await.expect("the head");
+        replace(head.chain_hash.clone(), "another".to_owned()).await;
+        other.app.index.catch_up().await.expect("the log is read");
+        assert!(!other.app.index.is_loaded() && other.app.index.session_count() == 0);
+        assert!(other.app.index.feed_after(&h.enterprise_id, 0).is_none(), "nothing is told until it is loaded");
+        other.app.index.load().await.expect("loaded");
+        assert!(other.is_active(&session).await);
+        replace("another".to_owned(), head.chain_hash).await;
+        h.user("bob").await;
+        other.app.index.catch_up().await.expect("the log is read");
+        assert!(!other.app.index.is_loaded(), "and the first one is another again");
+    }
+}
