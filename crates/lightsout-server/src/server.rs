@@ -251,6 +251,10 @@ async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
         web.limits.forget_idle();
         web.app.index.tidy();
+        // Or each request's time is kept until somebody asks for the metrics.
+        if let Some(metrics) = &web.metrics {
+            metrics.run_upkeep();
+        }
         if let Err(error) = worker::recall(&web.app).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "jobs could not be recalled");
         }
