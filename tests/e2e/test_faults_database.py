@@ -178,11 +178,11 @@ def test_node_cut_off_again_and_again_for_minutes(behind_line) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path):
-    """A file system of 24 MB, so that a disk can be full."""
+    """A file system of 160 MB, so that a disk can be full."""
     folder = tmp_path / "disk"
     folder.mkdir()
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    options = f"size=24m,uid={os.geteuid()}"
+    options = f"size=160m,uid={os.geteuid()}"
     done = subprocess.run([*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
     assert done.returncode == 0, f"no small disk can be mounted (run as root, or with sudo): {done.stderr}"
     yield folder

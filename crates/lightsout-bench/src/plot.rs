@@ -5,7 +5,7 @@ use crate::stats::{time, whole};
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 84.0;
-const RIGHT: f64 = 24.0;
+const RIGHT: f64 = 40.0;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = 96.0;
 /// Told apart by people who see red and green alike, and not too light and not too dark for either page.

@@ -257,6 +257,10 @@ async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
         if tokio::task::spawn_blocking(move || app.index.tidy()).await.is_err() {
             tracing::error!("the index could not be tidied");
         }
+        // Or each request's time is kept until somebody asks for the metrics.
+        if let Some(metrics) = &web.metrics {
+            metrics.run_upkeep();
+        }
         if let Err(error) = worker::recall(&web.app).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "jobs could not be recalled");
         }
