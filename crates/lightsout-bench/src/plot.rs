@@ -205,7 +205,7 @@ mod tests {
         };
         let svg = chart.svg();
         // The first at the corner, the second in the middle, the third at the other corner.
-        assert!(svg.contains("points=\"84.0,324.0 410.0,186.0 736.0,48.0\""), "{svg}");
+        assert!(svg.contains("points=\"84.0,324.0 402.0,186.0 720.0,48.0\""), "{svg}");
         assert!(
             svg.contains("stroke-dasharray") && svg.contains(">1,000<") && svg.contains(">10 ms<"),
             "{svg}"
