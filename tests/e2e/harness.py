@@ -157,7 +157,8 @@ class Service:
         """Reads the database past the service, columns as text."""
         if self.database.startswith("sqlite:"):
             # A connection of sqlite3 that only leaves its `with` stays open, and holds the files.
-            with closing(sqlite3.connect(self.database.removeprefix("sqlite:"), timeout=30)) as connection:
+            path = self.database.removeprefix("sqlite:")
+            with closing(sqlite3.connect(path, timeout=30)) as connection, connection:
                 return [tuple(str(column) for column in row) for row in connection.execute(sql)]
         return [tuple(line.split("|")) for line in psql(self.database, sql)]
 
