@@ -52,9 +52,15 @@ impl From<sqlx::Error> for DbError {
                 Self::Unavailable(error)
             }
             (_, Some(code)) if is_disk_trouble(code) => Self::Unavailable(error),
-            (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed, _) => {
-                Self::Unavailable(error)
-            }
+            // What a server says while it goes down may be no protocol at all.
+            (
+                sqlx::Error::Io(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed,
+                _,
+            ) => Self::Unavailable(error),
             _ => Self::Other(error),
         }
     }
