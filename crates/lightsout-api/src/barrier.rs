@@ -8,8 +8,8 @@ use crate::{SessionHandle, UserId};
 /// What changed up to a position. An answer of `GET /v1/barriers`, and a message of its stream.
 ///
 /// Entries are facts that only grow: to take one twice, or one that is older than what is known
-/// already, changes nothing. A message that is not the last one of its position still has the position
-/// before it, so that whoever resumes there misses nothing.
+/// already, changes nothing. A message that is not the last one of its position has an earlier one (0
+/// in a snapshot), so that whoever resumes there misses nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Barriers {
