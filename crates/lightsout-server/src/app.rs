@@ -127,6 +127,10 @@ pub struct Settings {
     pub token_life_ms: i64,
     /// Life of a registered session that brings none of its own, and the most that it may bring.
     pub session_life_ms: i64,
+    /// Life of a sign-in to the service's own pages.
+    pub sign_in_life_ms: i64,
+    /// Life of a refresh token; each use gives a new one.
+    pub refresh_life_ms: i64,
     /// What is added to a cutoff for a begin that an app reports.
     pub registry_clock_skew_ms: i64,
     /// How long a system that fails is tried.
@@ -152,6 +156,8 @@ impl Default for Settings {
         Self {
             token_life_ms: 3_600_000,
             session_life_ms: 30 * DAY_MS,
+            sign_in_life_ms: 12 * 3_600_000,
+            refresh_life_ms: 60 * DAY_MS,
             registry_clock_skew_ms: 5_000,
             give_up_after_ms: DAY_MS,
             keep_events_ms: 365 * DAY_MS,

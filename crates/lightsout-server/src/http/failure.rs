@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use lightsout_api::{ClientError, OAuth2Error, Problem};
 use serde_json::{Value, json};
 
+use super::page::error_page;
 use crate::domain::access::Denied;
 use crate::ops;
 use crate::ops::tokens::AuthError;
@@ -26,6 +28,8 @@ pub(super) struct Failure {
     pub(super) retry_after_s: Option<u64>,
     /// Whether the answer asks for a token (`WWW-Authenticate`).
     challenge: Option<&'static str>,
+    /// Where a browser is sent instead.
+    location: Option<String>,
 }
 
 /// The interfaces, by the words of their errors.
@@ -34,10 +38,16 @@ pub(super) enum Interface {
     Box,
     OAuth,
     Own,
+    /// For people: an error is a page.
+    Pages,
 }
 
 impl Interface {
     pub(super) fn of(path: &str) -> Self {
+        let pages = ["/console", "/sign-in", "/sign-out", "/set-password", "/api/oauth2/authorize"];
+        if path == "/" || pages.iter().any(|page| path.starts_with(page)) {
+            return Self::Pages;
+        }
         if path.starts_with("/2.0") {
             Self::Box
         } else if path.starts_with("/oauth2/token") || path.starts_with("/oauth2/revoke") {
@@ -57,7 +67,21 @@ impl Failure {
             context_info: None,
             retry_after_s: None,
             challenge: None,
+            location: None,
         }
+    }
+
+    /// Sends a browser that is not signed in to the sign-in page, and from there back to a page that it
+    /// asked for. `ended`: it had a session.
+    pub(super) fn sign_in(method: &Method, uri: &Uri, ended: bool) -> Self {
+        let back = uri.path_and_query().filter(|_| method == Method::GET).map(PathAndQuery::as_str);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("return_to", back.unwrap_or("/console"));
+        if ended {
+            query.append_pair("was", "ended");
+        }
+        let location = Some(format!("/sign-in?{}", query.finish()));
+        Self { location, ..Self::new(StatusCode::SEE_OTHER, "sign_in", "sign in first") }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -106,6 +130,7 @@ impl Failure {
             })
             .into_response(),
             Interface::Own => self.problem(request_id),
+            Interface::Pages => error_page(self, request_id).into_response(),
         };
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -114,6 +139,9 @@ impl Failure {
         }
         if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(location) = self.location.as_ref().and_then(|to| HeaderValue::try_from(to).ok()) {
+            headers.insert(header::LOCATION, location);
         }
         response
     }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::Web;
 use super::failure::{Failure, Interface};
 use super::limits::is_feed;
+use super::page::protect;
 
 static BOX_REQUEST_ID: HeaderName = HeaderName::from_static("box-request-id");
 
@@ -38,6 +39,9 @@ pub(super) async fn envelope(State(web): State<Arc<Web>>, request: Request, next
         headers.insert(&BOX_REQUEST_ID, value);
     }
     headers.entry("cache-control").or_insert(HeaderValue::from_static("no-cache, no-store"));
+    if interface == Interface::Pages {
+        protect(headers);
+    }
     let status = response.status().as_u16().to_string();
     metrics::histogram!("lightsout_http_request_seconds", "route" => route, "method" => method, "status" => status)
         .record(started.elapsed());

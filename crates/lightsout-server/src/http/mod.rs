@@ -2,6 +2,7 @@
 
 mod auth;
 mod barriers;
+mod console;
 mod events;
 mod failure;
 mod groups;
@@ -10,10 +11,12 @@ mod memberships;
 mod middleware;
 mod oauth;
 mod openapi;
+mod page;
 mod probes;
 mod request;
 mod routes;
 mod sessions;
+mod sign_in;
 mod sse;
 mod terminate;
 mod terminations;

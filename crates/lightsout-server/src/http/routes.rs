@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 
 use super::{
-    Web, barriers, events, groups, memberships, oauth, openapi, probes, sessions, terminate, terminations,
-    users,
+    Web, barriers, console, events, groups, memberships, oauth, openapi, page, probes, sessions, sign_in,
+    terminate, terminations, users,
 };
 
 macro_rules! routes {
@@ -56,6 +56,10 @@ routes! {
     delete "/v1/sessions/{session}" => sessions::end,
     get "/v1/barriers" => barriers::read,
     get "/v1/openapi.json" => openapi::read,
+    get "/" => console::root,
+    get "/console" => console::console,
+    get "/console/assets/{name}" => page::asset,
+    post "/sign-out" => sign_in::sign_out,
     get "/healthz" => probes::healthz,
     get "/readyz" => probes::readyz,
     get "/metrics" => probes::metrics,

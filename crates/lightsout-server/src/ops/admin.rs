@@ -100,6 +100,10 @@ pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), E
         user_tokens_at: new.user_tokens.then_some(now),
         box_audience_at: new.box_audience.then_some(now),
         created_at: now,
+        redirect_uris: "[]".to_owned(),
+        public_at: None,
+        secret_rotated_at: None,
+        last_used_at: None,
     };
     let mut tx = app.db.begin().await?;
     tx.insert_user(&account).await?;
@@ -146,6 +150,7 @@ pub async fn create_token(app: &App, login: &str, scopes: &[String], life_ms: i6
         user_id: user.user_id.clone(),
         client_id: None,
         scopes,
+        grant_id: None,
         created_at: now,
         expires_at: now + life_ms,
     })

@@ -9,6 +9,7 @@ pub mod groups;
 pub mod import;
 pub mod memberships;
 pub mod sessions;
+pub mod sign_in;
 pub mod systems;
 pub mod terminate;
 pub mod terminations;

@@ -145,6 +145,7 @@ async fn give(
         user_id: user_id.to_owned(),
         client_id: Some(row.client_id.clone()),
         scopes: row.scopes.clone(),
+        grant_id: None,
         created_at: now,
         expires_at: now + app.settings.token_life_ms,
     })

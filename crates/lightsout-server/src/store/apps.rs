@@ -28,6 +28,21 @@ pub struct AppRow {
     pub box_audience_at: Option<i64>,
     /// When it was created.
     pub created_at: i64,
+    /// Where a browser may be sent back to after a sign-in, as a JSON list.
+    pub redirect_uris: String,
+    /// Set for a public client: one that can keep no secret.
+    pub public_at: Option<i64>,
+    /// When its secret was made anew.
+    pub secret_rotated_at: Option<i64>,
+    /// When it was given a token last, to about a minute.
+    pub last_used_at: Option<i64>,
+}
+
+impl AppRow {
+    /// Where a browser may be sent back to after a sign-in.
+    pub fn redirect_uris(&self) -> Vec<String> {
+        serde_json::from_str(&self.redirect_uris).expect("only lists of texts are stored")
+    }
 }
 
 /// A public key of an app.
@@ -54,6 +69,8 @@ pub struct TokenRow {
     pub client_id: Option<String>,
     /// Scopes, separated by spaces.
     pub scopes: String,
+    /// What a person granted, where it comes from that.
+    pub grant_id: Option<String>,
     /// When it was made.
     pub created_at: i64,
     /// When it expires.
@@ -116,7 +133,16 @@ impl TokenFacts {
 impl Db {
     /// Finds an app.
     pub async fn find_app(&self, client_id: &str) -> Result<Option<AppRow>, DbError> {
-        self.find("SELECT * FROM apps WHERE client_id = $1", args![client_id]).await
+        self.find(
+            "SELECT a.client_id, a.enterprise_id, a.name, a.secret_hash, a.scopes, a.rights, a.service_user_id,
+                    a.may_end_admins_at, a.user_tokens_at, a.box_audience_at, a.created_at,
+                    coalesce(s.redirect_uris, '[]') AS redirect_uris, s.public_at, s.secret_rotated_at,
+                    s.last_used_at
+             FROM apps a LEFT JOIN app_sign_ins s ON s.client_id = a.client_id
+             WHERE a.client_id = $1",
+            args![client_id],
+        )
+        .await
     }
 
     /// Lists an app's public keys, newest first.
@@ -167,6 +193,11 @@ impl Tx {
                 app.created_at
             ],
         )
+        .await?;
+        self.execute(
+            "INSERT INTO app_sign_ins (client_id, redirect_uris, public_at) VALUES ($1, $2, $3)",
+            args![&app.client_id, &app.redirect_uris, app.public_at],
+        )
         .await
         .map(drop)
     }
@@ -185,16 +216,17 @@ impl Tx {
     pub async fn insert_token(&mut self, token: &TokenRow) -> Result<(), DbError> {
         self.execute(
             "INSERT INTO tokens
-                 (token_hash, user_id, client_id, scopes, generation, created_at, expires_at, revoked_at)
+                 (token_hash, user_id, client_id, scopes, generation, created_at, expires_at, grant_id)
              VALUES ($1, $2, $3, $4,
-                     coalesce((SELECT generation FROM barriers WHERE user_id = $2), 0), $5, $6, NULL)",
+                     coalesce((SELECT generation FROM barriers WHERE user_id = $2), 0), $5, $6, $7)",
             args![
                 &token.token_hash,
                 &token.user_id,
                 token.client_id.clone(),
                 &token.scopes,
                 token.created_at,
-                token.expires_at
+                token.expires_at,
+                token.grant_id.clone()
             ],
         )
         .await

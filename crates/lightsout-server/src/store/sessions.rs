@@ -218,6 +218,13 @@ impl Tx {
         .await
     }
 
+    /// The generation of a user at this moment.
+    pub async fn find_generation(&mut self, user_id: &str) -> Result<i64, DbError> {
+        let sql = "SELECT coalesce(max(generation), 0) FROM barriers WHERE user_id = $1";
+        let row: Option<(i64,)> = self.find(sql, args![user_id]).await?;
+        Ok(row.map_or(0, |(generation,)| generation))
+    }
+
     /// Ends one session: deletes it and keeps its id refused. Returns its user and its expiry, if it was
     /// stored.
     pub async fn end_session(

@@ -4,8 +4,10 @@
 //! they need, and a missing one is a failure.
 
 mod access;
+mod browser;
 mod chain;
 mod connectors;
+mod console;
 mod directory;
 mod feed;
 mod harness;

@@ -1,0 +1,6 @@
+//! The console: pages for whoever ends sessions. Each page calls the operations that the API calls, with
+//! the same checks.
+
+mod start;
+
+pub(super) use self::start::{console, root};

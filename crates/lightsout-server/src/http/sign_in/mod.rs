@@ -1,0 +1,5 @@
+//! Signing in and out.
+
+mod leave;
+
+pub(super) use self::leave::sign_out;

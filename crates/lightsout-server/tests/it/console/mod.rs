@@ -1,0 +1,3 @@
+//! The service's pages, as a browser without scripts sees them.
+
+mod frame;
