@@ -3,8 +3,11 @@
 
 pub mod admin;
 pub mod apps;
+pub mod authorize;
 mod body;
+pub mod clients;
 pub mod events;
+pub mod grants;
 pub mod groups;
 pub mod import;
 pub mod memberships;
