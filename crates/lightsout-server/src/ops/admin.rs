@@ -76,8 +76,8 @@ pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), E
     Ok((client_id, secret))
 }
 
-/// Makes an app that can keep no secret: a program on people's devices, or in their browsers. All it can do
-/// is ask people to sign in.
+/// Makes an app that can keep no secret: a program on people's devices. All it can do is ask people to sign
+/// in.
 pub async fn create_public_app(app: &App, new: &NewApp) -> Result<ClientId, Error> {
     if new.may_end_admins || new.user_tokens || new.box_audience || !new.rights.is_empty() {
         let message = "a public app cannot prove who it is, so it can have nothing of its own: no rights, no \

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lightsout_client::{Client, MemoryStore, OAuth};
 
 use super::*;
 use crate::harness::{both, eventually};
@@ -31,6 +32,37 @@ both! {
         }
         browser.get(&cli.asks(&[proof[0], proof[1], ("redirect_uri", "http://127.0.0.1:1/x")])).await.is(400);
         browser.get(&cli.asks(&[proof[0], proof[1]])).await.is(400).says("redirect_uri_missing");
+    }
+}
+
+both! {
+    async fn the_shipped_client_signs_a_person_in_refreshes_and_narrows(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let (confidential, public) = (TestApp::confidential(h).await, TestApp::public(h, &[CALLBACK]).await);
+        for app in [confidential, public] {
+            let mut oauth = OAuth::new(app.id.clone(), MemoryStore::new());
+            if let Some(secret) = &app.secret {
+                oauth = oauth.client_secret(secret.clone());
+            }
+            let client = Client::builder(oauth).base_url(&h.url("")).build().expect("a client");
+            let sign_in = client.authorization(CALLBACK, &["manage_groups"]).expect("an address");
+            let path = sign_in.url.strip_prefix(&h.url("")).expect("an address of the service").to_owned();
+            let mut browser = Browser::of(h, &ann).await;
+            let shown = browser.get(&path).await;
+            shown.is(200);
+            let answer = browser.post(&shown.action(), &[("decision", "allow")]).await;
+            let (code, state) = (answer.answered("code").expect("a code"), answer.answered("state").expect("a state"));
+            client.exchange_code(&sign_in, &code, &state).await.expect("exchanged");
+            assert_eq!(client.me().await.expect("ann").id.0, ann);
+            let weaker = client.downscope(&["manage_groups"], None).await.expect("a token").access_token;
+            assert!(is_good(&h.url(""), &weaker).await);
+            assert!(client.downscope(&["manage_managed_users"], None).await.is_err());
+            // The service's clock goes on: the token is refused, and the client refreshes it by itself.
+            h.advance(3_600_000);
+            assert_eq!(client.me().await.expect("ann").id.0, ann);
+            client.revoke().await.expect("revoked");
+            assert!(client.me().await.is_err());
+        }
     }
 }
 

@@ -201,3 +201,68 @@ both! {
         }
     }
 }
+
+both! {
+    async fn whatever_is_given_while_a_person_is_being_ended_is_dead(h: &mut Harness) {
+        let app = TestApp::confidential(h).await;
+        let mut jobs = Vec::new();
+        for n in 0..6 {
+            let ann = h.user(&format!("ann{n}")).await;
+            let (access, refresh) = app.signed_in(h, &ann).await;
+            let code = app.code(&mut Browser::of(h, &ann).await, &[]).await;
+            let mut browser = Browser::of(h, &ann).await;
+            let action = browser.get(&app.asks(&[])).await.action();
+            let allow = [("decision", "allow")];
+            h.advance(1);
+            let (id, refreshed, exchanged, narrowed, answer) = tokio::join!(
+                h.terminate(&ann),
+                app.refresh(h, &refresh),
+                app.exchange(h, &code, &[]),
+                narrow(h, &access, &[]),
+                browser.post(&action, &allow),
+            );
+            let mut late = vec![refreshed, exchanged, narrowed];
+            if let Some(code) = answer.answered("code") {
+                late.push(app.exchange(h, &code, &[]).await);
+                assert_ne!(late[3].status, 200, "granted by a session that was being ended");
+            }
+            for given in late.iter().filter(|reply| reply.status == 200) {
+                assert!(!is_good(&h.url(""), &given.access()).await);
+                if let Some(refresh) = given.body["refresh_token"].as_str() {
+                    app.refresh(h, refresh).await.fails(400, "invalid_grant");
+                }
+            }
+            jobs.push(id);
+        }
+        for id in jobs {
+            h.run_until_done(&id).await;
+        }
+    }
+}
+
+both! {
+    async fn whatever_is_made_of_a_token_while_it_is_being_revoked_is_dead(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let app = TestApp::confidential(h).await;
+        for n in 0..8 {
+            let (access, refresh) = app.signed_in(h, &ann).await;
+            let once = narrow(h, &access, &[]).await.access();
+            let form = [
+                ("client_id", app.id.as_str()),
+                ("client_secret", app.secret.as_deref().expect("a secret")),
+                ("token", if n % 2 == 0 { &access } else { &refresh }),
+            ];
+            let revoke = reqwest::Client::new().post(h.url("/oauth2/revoke")).form(&form);
+            let (revoked, of_it, of_that) = tokio::join!(
+                async { revoke.send().await.expect("an answer").status() },
+                narrow(h, &access, &[]),
+                narrow(h, &once, &[]),
+            );
+            assert_eq!(revoked, 200);
+            for given in [of_it, of_that].iter().filter(|reply| reply.status == 200) {
+                assert!(!is_good(&h.url(""), &given.access()).await);
+            }
+            assert!(!is_good(&h.url(""), &once).await);
+        }
+    }
+}
