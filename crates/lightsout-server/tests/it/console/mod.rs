@@ -1,3 +1,4 @@
 //! The service's pages, as a browser without scripts sees them.
 
 mod frame;
+mod sign_in;
