@@ -8,6 +8,8 @@ pub mod events;
 pub mod groups;
 pub mod import;
 pub mod memberships;
+pub mod people;
+pub mod radius;
 pub mod sessions;
 pub mod sign_in;
 pub mod systems;
