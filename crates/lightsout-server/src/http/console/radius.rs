@@ -66,7 +66,9 @@ pub(super) async fn show(
     let blocked = !radius.skipped.is_empty() && !selection.skip;
     let nobody = radius.people == 0;
     let body = html! {
-        h1 { "End all sessions of " (counted(radius.people, "person", "people")) @if !blocked && !nobody { "?" } }
+        h1 {
+            @if nobody { "End sessions" } @else { "End all sessions of " (counted(radius.people, "person", "people")) "?" }
+        }
         @if let Some((_, Wrong::Form(why))) = &filled.wrong { p.message.bad role="alert" { (why) } }
         (whom(selection, &radius, &names))
         (left_out(selection, &radius, &names, blocked))
