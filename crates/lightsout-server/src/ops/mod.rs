@@ -10,6 +10,8 @@ pub mod groups;
 pub mod import;
 pub mod memberships;
 mod passwords;
+pub mod people;
+pub mod radius;
 pub mod sessions;
 pub mod sign_in;
 pub mod systems;

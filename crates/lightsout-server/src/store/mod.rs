@@ -10,6 +10,7 @@ mod events;
 mod jobs;
 mod memberships;
 mod migrate;
+mod people;
 mod relying_parties;
 mod retention;
 mod sessions;

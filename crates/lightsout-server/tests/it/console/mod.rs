@@ -1,4 +1,6 @@
 //! The service's pages, as a browser without scripts sees them.
 
+mod end;
+mod find;
 mod frame;
 mod sign_in;
