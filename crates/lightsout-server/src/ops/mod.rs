@@ -4,9 +4,11 @@
 pub mod admin;
 pub mod apps;
 mod body;
+pub mod chain;
 pub mod events;
 pub mod groups;
 pub mod import;
+pub mod log;
 pub mod memberships;
 pub mod sessions;
 pub mod sign_in;
@@ -15,6 +17,7 @@ pub mod terminate;
 pub mod terminations;
 pub mod tokens;
 pub mod users;
+pub mod watch;
 
 use lightsout_api::{Reference, Skip};
 

@@ -1,3 +1,5 @@
 //! The service's pages, as a browser without scripts sees them.
 
 mod frame;
+mod log;
+mod watch;
