@@ -87,7 +87,8 @@ mod tests {
         let requested = json!({"people": 1200, "reason": "<script>", "skipped": 0});
         let line = details("SESSION_TERMINATION_REQUESTED", &requested).into_string();
         assert_eq!(line, "1,200 people: &lt;script&gt;");
-        let other = json!({"group": {"id": "7", "name": "Sales"}, "roles": [1, 2], "none": null, "client_id": "c"});
+        let other =
+            json!({"group": {"id": "7", "name": "Sales"}, "roles": [1, 2], "none": null, "client_id": "c"});
         assert_eq!(details("X", &other).into_string(), "client id c, group Sales, roles 2");
         assert_eq!((title("EDIT_USER"), title("NEWER")), ("User changed", "NEWER"));
     }

@@ -119,7 +119,10 @@ impl Live {
                 }
                 Err(Error::NotFound(_) | Error::Denied(_)) => return Some(self.end("gone")),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a page cannot follow; trying again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a page cannot follow; trying again"
+                    );
                     // What is shown may be old from here on, and is sent again as soon as it can be read.
                     if self.sent.take().is_some() {
                         return Some(Event::default().event("stale").data("-"));

@@ -235,7 +235,9 @@ fn party(value: &Value, nobody: &str) -> Markup {
         _ => None,
     };
     match place {
-        Some("terminations") => html! { a href={ "/console/terminations/" (id) } title=(id) { "termination" } },
+        Some("terminations") => {
+            html! { a href={ "/console/terminations/" (id) } title=(id) { "termination" } }
+        }
         Some(place) => html! { a href={ "/console/" (place) "/" (id) } title=(id) { (name) } },
         None => html! { (name) @if name != id { " " code.faint { (id) } } },
     }
@@ -337,7 +339,9 @@ mod tests {
     #[test]
     fn times_are_read_as_browsers_write_them() {
         let at = 1_767_323_040_000;
-        for text in ["2026-01-02T03:04", "2026-01-02T03:04:00", "2026-01-02T03:04:00Z", "2026-01-02T04:04:00+01:00"] {
+        for text in
+            ["2026-01-02T03:04", "2026-01-02T03:04:00", "2026-01-02T03:04:00Z", "2026-01-02T04:04:00+01:00"]
+        {
             assert_eq!(time(text).expect(text), Some(at), "{text}");
         }
         assert_eq!(time("").expect("absent"), None);

@@ -84,7 +84,9 @@ impl<F: Format> Pages<F> {
             At::After(marker) => (Vec::new(), Some(marker.clone())),
             At::End => return Ok(None),
         };
-        let Some(caller) = self.watcher.caller().await.map_err(|_| io::Error::other("who asks is not known"))? else {
+        let Some(caller) =
+            self.watcher.caller().await.map_err(|_| io::Error::other("who asks is not known"))?
+        else {
             return Err(io::Error::other("the sign-in session is over"));
         };
         let app = &self.watcher.web.app;
@@ -160,7 +162,9 @@ fn records(records: impl Iterator<Item = [String; 10]>) -> Vec<u8> {
 fn harmless(text: &str) -> String {
     let begins = text.trim_start_matches(' ').chars().next();
     match begins {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => format!("'{text}"),
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
+            format!("'{text}")
+        }
         _ => text.to_owned(),
     }
 }

@@ -184,8 +184,7 @@ fn skipped(skips: &[Skip]) -> Markup {
 /// The part that moves: the page's, and each message's of its stream.
 pub(super) fn live_part(watched: &Watched, csrf: &str, now: i64) -> Markup {
     let termination = &watched.termination;
-    let verdict =
-        verdict(&Facts { termination, open: &watched.open, last_ends: &watched.last_ends, now });
+    let verdict = verdict(&Facts { termination, open: &watched.open, last_ends: &watched.last_ends, now });
     let reopens = termination.systems.iter().map(|s| s.gave_up + s.unknown_sessions + s.no_subject).sum();
     html! {
         section #live data-state=(verdict.state) aria-label="How it goes" {
@@ -290,10 +289,16 @@ fn bar(system: &SystemProgress) -> Markup {
 
 fn people(named: &Named) -> Markup {
     let (title, what) = match named.what {
-        "resurrected" => ("Came back", "Sessions that came back under their old keys, and were taken away again"),
+        "resurrected" => {
+            ("Came back", "Sessions that came back under their old keys, and were taken away again")
+        }
         "unreachable" => ("Unreachable", "People whose system does not answer; it is tried again"),
-        "gave_up" => ("Gave up", "People who may still be signed in: their system did not answer for too long"),
-        "unknown_sessions" => ("Cannot be listed", "People whose sessions the system cannot tell from others'"),
+        "gave_up" => {
+            ("Gave up", "People who may still be signed in: their system did not answer for too long")
+        }
+        "unknown_sessions" => {
+            ("Cannot be listed", "People whose sessions the system cannot tell from others'")
+        }
         "no_subject" => ("No name there", "People without a name in the system"),
         "delivered_not_verified" => {
             ("Delivered, not verified", "The system took the order, and cannot be asked whether it worked")

@@ -112,11 +112,7 @@ fn proven_so_far(out: &mut Sentence, termination: &Termination) {
     };
     match proven {
         0 => out.say(&format!("nothing is proven yet for {}", counted(all, one, many))),
-        _ => out.say(&format!(
-            "proven for {} of {}",
-            plain(proven),
-            counted(all, one, many)
-        )),
+        _ => out.say(&format!("proven for {} of {}", plain(proven), counted(all, one, many))),
     }
 }
 

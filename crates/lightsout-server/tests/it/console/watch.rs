@@ -244,6 +244,8 @@ both! {
         h.run_jobs().await;
         h.advance(h.app.settings.give_up_after_ms);
         h.run_jobs().await;
+        // A sign-in lives for half a day.
+        let mut browser = Browser::of(h, &admin_id).await;
         browser.get(&page).await.is(200)
             .says("data-state=\"done_with_failures\"")
             .says("1 given up in shop, where they may still be signed in")
@@ -272,7 +274,7 @@ both! {
         let ann = h.user("ann").await;
         let evil = CreateUser {
             name: "Eve".to_owned(),
-            login: Some("=cmd|'/c calc'!a0@acme.example".to_owned()),
+            login: Some("=cmd|'/C'!A0@acme.example".to_owned()),
             ..CreateUser::default()
         };
         let eve = h.admin.create_user(&evil).await.expect("a user").id.0;
@@ -298,7 +300,7 @@ both! {
         let of_ann = lines.iter().find(|l| l.starts_with(&ann) && l.contains(",shop,")).expect("a line");
         assert!(of_ann.contains(",ann@acme.example,shop,ended,1,0,0,,2026-01-02T03:0"), "{of_ann}");
         let of_eve = lines.iter().find(|l| l.starts_with(&eve)).expect("a line");
-        assert!(of_eve.contains(",'=cmd|'/c calc'!a0@acme.example,"), "{of_eve}");
+        assert!(of_eve.contains(",'=cmd|'/C'!A0@acme.example,"), "{of_eve}");
 
         let json = browser.get(&format!("/console/terminations/{id}/outcomes.json")).await;
         json.is(200);
@@ -318,7 +320,7 @@ both! {
             rows.push_str(&format!("u{n}@acme.example,U {n},Everybody\n"));
         }
         import(&h.app, &h.enterprise_id, rows.as_bytes()).await.expect("imported");
-        let group = h.admin.groups(None).await.expect("groups").entries.remove(0).id.0;
+        let group = h.admin.groups("Everybody", 0, 1).await.expect("groups").entries.remove(0).id.0;
         let request = CreateTermination { group_ids: vec![group.as_str().into()], ..CreateTermination::default() };
         let id = h.admin.terminate(&request, None).await.expect("accepted").id.0;
         h.run_until_done(&id).await;

@@ -115,7 +115,10 @@ fn unreachable_says_when_it_is_tried_next() {
     let shop = SystemProgress { unreachable: 2, ended: 1, ..system("shop") };
     let termination = termination(TerminationState::Running, vec![shop]);
     let cases = [
-        (vec![open("shop", 0, Some(NOW + 5_000))], "which does not answer and is tried next at 2026-01-02T03:04:10Z."),
+        (
+            vec![open("shop", 0, Some(NOW + 5_000))],
+            "which does not answer and is tried next at 2026-01-02T03:04:10Z.",
+        ),
         (vec![open("shop", 1, Some(NOW + 5_000))], "which does not answer and is being tried now."),
         (vec![open("shop", 0, Some(NOW - 1))], "which does not answer and is due to be tried again now."),
         (vec![open("other", 1, None)], "which does not answer."),
