@@ -4,10 +4,12 @@
 pub mod admin;
 pub mod apps;
 mod body;
+pub mod chain;
 pub mod credentials;
 pub mod events;
 pub mod groups;
 pub mod import;
+pub mod log;
 pub mod memberships;
 mod passwords;
 pub mod people;
@@ -19,6 +21,7 @@ pub mod terminate;
 pub mod terminations;
 pub mod tokens;
 pub mod users;
+pub mod watch;
 
 use lightsout_api::{Reference, Skip};
 

@@ -3,4 +3,6 @@
 mod end;
 mod find;
 mod frame;
+mod log;
 mod sign_in;
+mod watch;
