@@ -107,3 +107,6 @@ CREATE INDEX tokens_by_grant ON tokens (grant_id);
 -- The token that one was made of with fewer scopes: it dies with that.
 ALTER TABLE tokens ADD COLUMN subject_hash TEXT {bytewise};
 CREATE INDEX tokens_by_subject ON tokens (subject_hash);
+
+-- The console finds people by the beginning of their name.
+CREATE INDEX users_by_name ON users (enterprise_id, name_folded, user_id);
