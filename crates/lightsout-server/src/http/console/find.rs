@@ -23,17 +23,14 @@ pub(in crate::http) async fn find(
     query: Query,
 ) -> Result<Html<String>, Failure> {
     let term = query.text("q").map(str::trim).filter(|term| !term.is_empty());
-    let below = match term {
-        Some(term) => {
-            let found = people::search(&web.app, &signed_in.caller, term).await;
-            results(term, &found.map_err(|error| refused(&signed_in, error))?)
-        }
-        None => {
-            let beginning = people::begin(&web.app, &signed_in.caller).await;
-            match beginning.map_err(|error| refused(&signed_in, error))? {
-                Beginning::Terminations(rows) => newest(&rows),
-                Beginning::Groups(groups) => own_groups(&groups),
-            }
+    let below = if let Some(term) = term {
+        let found = people::search(&web.app, &signed_in.caller, term).await;
+        results(term, &found.map_err(|error| refused(&signed_in, error))?)
+    } else {
+        let beginning = people::begin(&web.app, &signed_in.caller).await;
+        match beginning.map_err(|error| refused(&signed_in, error))? {
+            Beginning::Terminations(rows) => newest(&rows),
+            Beginning::Groups(groups) => own_groups(&groups),
         }
     };
     let title = term.map_or_else(|| "Find".to_owned(), |term| format!("Find {term}"));
