@@ -4,10 +4,12 @@
 pub mod admin;
 pub mod apps;
 mod body;
+pub mod credentials;
 pub mod events;
 pub mod groups;
 pub mod import;
 pub mod memberships;
+mod passwords;
 pub mod people;
 pub mod radius;
 pub mod sessions;

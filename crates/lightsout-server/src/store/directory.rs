@@ -331,9 +331,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes a user and its memberships. Barrier and aliases stay: its sessions are being ended.
+    /// Deletes a user, its memberships and what it signs in with. Barrier and aliases stay: its sessions are being ended.
     pub async fn delete_user(&mut self, user_id: &str) -> Result<(), DbError> {
         self.execute("DELETE FROM memberships WHERE user_id = $1", args![user_id]).await?;
+        self.delete_credentials(user_id).await?;
         self.execute("DELETE FROM users WHERE user_id = $1", args![user_id]).await.map(drop)
     }
 

@@ -3,6 +3,7 @@
 mod apps;
 mod changes;
 mod connect;
+mod credentials;
 mod db;
 mod directory;
 mod events;
@@ -18,6 +19,7 @@ mod terminations;
 
 pub use apps::{AppKeyRow, AppRow, TokenFacts, TokenRow};
 pub use changes::{BarrierRow, ChangeRow, IndexRow};
+pub use credentials::{IdentityRow, PendingRow, SecondFactorRow, SignInRow};
 pub use db::{Db, DbError, Row, Tx, Value};
 pub use directory::{EnterpriseRow, GroupRow, UserFilter, UserRow};
 pub use events::{BrokenLink, EventFilter, EventRow, Head, NewEvent};

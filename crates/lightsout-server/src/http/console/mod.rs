@@ -1,6 +1,7 @@
 //! The console: pages for whoever ends sessions. Each page calls the operations that the API calls, with
 //! the same checks.
 
+mod account;
 mod choose;
 mod end;
 mod find;
@@ -10,6 +11,7 @@ mod radius;
 mod start;
 mod systems_table;
 
+pub(super) use self::account::{account, change_password};
 pub(super) use self::choose::choose;
 pub(super) use self::end::{end, end_systems, terminate};
 pub(super) use self::find::find;

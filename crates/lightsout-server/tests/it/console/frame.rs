@@ -37,7 +37,7 @@ both! {
         browser.get("/console").await.is(303).sends_to("/console/account");
         h.advance(1);
         let id = h.terminate(&user_id).await;
-        browser.get("/console").await.is(303).sends_to("/sign-in?return_to=%2Fconsole&was=ended");
+        browser.get("/console/account").await.is(303).sends_to("/sign-in?return_to=%2Fconsole%2Faccount&was=ended");
         h.run_until_done(&id).await;
     }
 }

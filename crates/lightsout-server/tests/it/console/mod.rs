@@ -3,3 +3,4 @@
 mod end;
 mod find;
 mod frame;
+mod sign_in;
