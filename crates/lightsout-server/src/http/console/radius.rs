@@ -42,11 +42,8 @@ pub(super) async fn show(
     let (of, caller, ask) = (Arc::clone(web), Arc::clone(&signed_in.caller), filled.ask);
     let looked = apart(async move {
         let radius = radius::look(&of.app, &caller, &request).await?;
-        let systems = if ask {
-            Some(radius::count(&of.app, &caller, &radius, PAGE_TIMEOUT).await?)
-        } else {
-            None
-        };
+        let systems =
+            if ask { Some(radius::count(&of.app, &caller, &radius, PAGE_TIMEOUT).await?) } else { None };
         Ok((radius, systems))
     });
     let looked = looked.await?;
