@@ -5,3 +5,4 @@ pub mod chain;
 pub mod circuit;
 pub mod fold;
 pub mod outcome;
+pub mod totp;

@@ -1,15 +1,18 @@
 //! Operations: one async function a use case. Access is checked in the first lines, then one
 //! transaction reads, decides and writes. HTTP, the command line and tests meet the same checks.
 
+pub mod account;
 pub mod admin;
 pub mod apps;
 mod body;
 pub mod credentials;
 pub mod events;
 pub mod groups;
+pub mod identities;
 pub mod import;
 pub mod memberships;
 mod passwords;
+pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
 pub mod systems;

@@ -4,5 +4,5 @@
 mod account;
 mod start;
 
-pub(super) use self::account::{account, change_password};
+pub(super) use self::account::{account, change_password, confirm, end_session, enrol, remove};
 pub(super) use self::start::{console, root};
