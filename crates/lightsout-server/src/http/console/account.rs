@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use crate::domain::access::Standing;
 use crate::http::Web;
 use crate::http::failure::Failure;
-use crate::http::page::{Place, SignedForm, SignedIn, csrf_field, instant, page};
+use crate::http::page::{Fields, Place, SignedForm, SignedIn, counted, csrf_field, instant, page};
 use crate::http::request::{PathId, Query};
 use crate::http::sign_in::{code_field, refusal, set_up, waiting};
 use crate::ops::account::{self, Account};
@@ -82,8 +82,7 @@ pub(in crate::http) async fn confirm(
     if let Err(failure) = take_try(&web, &signed_in) {
         return wait(&web, &signed_in, Form::SecondFactor, &failure).await;
     }
-    let code = fields.text("code").unwrap_or_default();
-    let confirmed = second_factor::confirm(&web.app, &signed_in.caller, code).await;
+    let confirmed = second_factor::confirm(&web.app, &signed_in.caller, code_in(&fields)).await;
     settled(&web, &signed_in, Form::SecondFactor, confirmed, "in_use", WRONG_CODE).await
 }
 
@@ -95,8 +94,7 @@ pub(in crate::http) async fn remove(
     if let Err(failure) = take_try(&web, &signed_in) {
         return wait(&web, &signed_in, Form::SecondFactor, &failure).await;
     }
-    let code = fields.text("code").unwrap_or_default();
-    let removed = second_factor::remove(&web.app, &signed_in.caller, code).await;
+    let removed = second_factor::remove(&web.app, &signed_in.caller, code_in(&fields)).await;
     settled(&web, &signed_in, Form::SecondFactor, removed, "removed", WRONG_CODE).await
 }
 
@@ -116,6 +114,10 @@ pub(in crate::http) async fn end_session(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn code_in(fields: &Fields) -> &str {
+    fields.text("code").unwrap_or_default()
 }
 
 fn take_try(web: &Web, signed_in: &SignedIn) -> Result<(), Failure> {
@@ -202,7 +204,7 @@ fn sessions(signed_in: &SignedIn, sessions: &[SessionRow]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Your sign-ins" {
             table {
-                caption { "Your sign-ins to this service" }
+                caption { (counted(sessions.len() as u64, "sign-in", "sign-ins")) " to this service" }
                 thead { tr {
                     th scope="col" { "Browser" } th scope="col" { "Address" } th scope="col" { "Began" }
                     th scope="col" { "Ends" } th scope="col" { span.aside { "What can be done" } }
