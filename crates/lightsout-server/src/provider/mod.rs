@@ -198,7 +198,7 @@ impl Provider {
         let keys = self.keys(false).await?;
         let said = match id_token::verify(id_token, &keys, &expected) {
             // It may have new keys since.
-            Err(Refused::UnknownKey) => id_token::verify(id_token, &*self.keys(true).await?, &expected),
+            Err(Refused::UnknownKey) => id_token::verify(id_token, &self.keys(true).await?, &expected),
             said => said,
         };
         said.map_err(|refused| match refused {
