@@ -5,13 +5,17 @@ pub mod account;
 pub mod admin;
 pub mod apps;
 mod body;
+pub mod chain;
 pub mod credentials;
 pub mod events;
 pub mod groups;
 pub mod identities;
 pub mod import;
+pub mod log;
 pub mod memberships;
 mod passwords;
+pub mod people;
+pub mod radius;
 pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
@@ -20,6 +24,7 @@ pub mod terminate;
 pub mod terminations;
 pub mod tokens;
 pub mod users;
+pub mod watch;
 
 use lightsout_api::{Reference, Skip};
 

@@ -246,7 +246,7 @@ impl Db {
 }
 
 /// The half-open range of folded texts that start with `term`; all of them for none.
-fn prefix_range(term: Option<&str>) -> (String, String) {
+pub(super) fn prefix_range(term: Option<&str>) -> (String, String) {
     let term = fold(term.unwrap_or(""));
     let end = format!("{term}\u{10FFFF}");
     (term, end)

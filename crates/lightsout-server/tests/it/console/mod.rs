@@ -1,6 +1,10 @@
 //! The service's pages, as a browser without scripts sees them.
 
+mod end;
+mod find;
 mod frame;
+mod log;
 mod outside;
 mod second_factor;
 mod sign_in;
+mod watch;
