@@ -5,5 +5,7 @@ mod find;
 mod frame;
 mod log;
 mod oauth;
+mod outside;
+mod second_factor;
 mod sign_in;
 mod watch;
