@@ -50,9 +50,8 @@ pub(super) fn details(event_type: &str, details: &Value) -> Markup {
             @if count("resurrected") > 0 { ", came back " (count("resurrected")) }
             @if text("verified_at").is_some() { ", verified" } @else { ", not verified" }
         },
-        "SESSION_TERMINATION_DONE" => match text("state") {
-            Some("done") => html! { "everything is proven" },
-            _ => html! { "not everything is proven" },
+        "SESSION_TERMINATION_DONE" => html! {
+            @if text("state") == Some("done") { "everything is proven" } @else { "not everything is proven" }
         },
         _ => html! { (plain(details)) },
     }

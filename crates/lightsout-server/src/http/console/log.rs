@@ -45,9 +45,10 @@ pub(in crate::http) async fn show(
     // Access first: whoever may not read it learns nothing of the filters.
     let look = chain::last_look(&web.app, &signed_in.caller).await?;
     let asked = asked(&query);
-    let found = match asked.wrong.is_empty() {
-        true => Some(list(&web.app, &signed_in.caller, &asked.query, PER_PAGE).await?),
-        false => None,
+    let found = if asked.wrong.is_empty() {
+        Some(list(&web.app, &signed_in.caller, &asked.query, PER_PAGE).await?)
+    } else {
+        None
     };
     let body = html! {
         h1 { "Log" }
@@ -286,9 +287,9 @@ fn short(look: &ChainLook) -> Markup {
     let checked_at = |stretch: &Stretch| instant(stretch.ended_at);
     let last = look.since.as_ref().or(look.whole.as_ref());
     let (Some(head), Some(last)) = (&look.verified, last) else {
-        return match &look.broken {
-            Some((broken, _)) => html! { "The chain is broken: " (broken) "." },
-            None => html! { "The chain was not checked since this node started." },
+        return html! {
+            @if let Some((broken, _)) = &look.broken { "The chain is broken: " (broken) "." }
+            @else { "The chain was not checked since this node started." }
         };
     };
     let position = number(head.position.unsigned_abs());
