@@ -2,6 +2,7 @@
 //! transaction reads, decides and writes. HTTP, the command line and tests meet the same checks.
 
 pub mod admin;
+pub mod app_list;
 pub mod apps;
 mod body;
 pub mod chain;
