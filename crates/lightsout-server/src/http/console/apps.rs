@@ -28,7 +28,10 @@ pub(in crate::http) async fn show(
         h1 { "Apps" }
         p {
             "Whatever calls this service under its own name. The server's operator makes one: "
-            code { "lightsout admin app --enterprise " (signed_in.caller.enterprise_id) " --name NAME --scope SCOPE --right RIGHT" }
+            code.command {
+                span { "lightsout admin app" } " " span { "--enterprise " (signed_in.caller.enterprise_id) } " "
+                span { "--name NAME" } " " span { "--scope SCOPE" } " " span { "--right RIGHT" }
+            }
         }
         @if apps.is_empty() {
             p.panel.empty { @if after.is_empty() { "There is no app yet." } @else { "There are no more apps." } }

@@ -3,10 +3,12 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::http::page::counted;
+
 /// The types of events, with what they say to people; see `docs/events.md`.
 pub(super) const TYPES: &[(&str, &str)] = &[
-    ("SESSION_TERMINATION_REQUESTED", "Sessions to end"),
-    ("SESSION_TERMINATION_OUTCOME", "Outcome of one person in one system"),
+    ("SESSION_TERMINATION_REQUESTED", "Termination asked for"),
+    ("SESSION_TERMINATION_OUTCOME", "Outcome"),
     ("SESSION_TERMINATION_DONE", "Termination finished"),
     ("SESSION_TERMINATION_RETRIED", "Termination tried again"),
     ("SESSION_ENDED", "One session ended"),
@@ -39,15 +41,15 @@ pub(super) fn details(event_type: &str, details: &Value) -> Markup {
     let count = |key: &str| details[key].as_u64().unwrap_or(0);
     match event_type {
         "SESSION_TERMINATION_REQUESTED" => html! {
-            (super::termination::number(count("people"))) " people"
+            (counted(count("people"), "person", "people"))
             @if let Some(reason) = text("reason") { ": " (reason) }
-            @if count("skipped") > 0 { ", " (count("skipped")) " entries left out" }
+            @if count("skipped") > 0 { ", " (counted(count("skipped"), "entry", "entries")) " left out" }
             @if let Some(login) = details["as_user"]["login"].as_str() { ", as " (login) }
         },
         "SESSION_TERMINATION_OUTCOME" => html! {
             (text("system").unwrap_or("")) ": " (text("outcome").unwrap_or("").replace('_', " "))
-            @if count("sessions_ended") > 0 { ", sessions " (count("sessions_ended")) }
-            @if count("resurrected") > 0 { ", came back " (count("resurrected")) }
+            @if count("sessions_ended") > 0 { ", " (counted(count("sessions_ended"), "session", "sessions")) " taken away" }
+            @if count("resurrected") > 0 { ", came back " (counted(count("resurrected"), "time", "times")) }
             @if text("verified_at").is_some() { ", verified" } @else { ", not verified" }
         },
         "SESSION_TERMINATION_DONE" => html! {
@@ -60,7 +62,7 @@ pub(super) fn details(event_type: &str, details: &Value) -> Markup {
 /// Any details: their names and values, in their order.
 fn plain(details: &Value) -> String {
     let Some(map) = details.as_object() else { return String::new() };
-    let parts = map.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| {
+    let parts = map.iter().filter(|(key, value)| !value.is_null() && *key != "by").map(|(key, value)| {
         let key = key.replace('_', " ");
         match value {
             Value::String(text) => format!("{key} {text}"),

@@ -128,8 +128,8 @@ fn filters(asked: &Asked) -> Markup {
                     }
                 }
             }
-            (field("who", "Who did it (login or id)", "text", &asked.who, None))
-            (field("about", "About whom or what (login or id)", "text", &asked.about, None))
+            (field("who", "By (login or id)", "text", &asked.who, None))
+            (field("about", "About (login or id)", "text", &asked.about, None))
             (field("from", "From (UTC)", "datetime-local", &asked.from, wrong("from")))
             (field("until", "Until (UTC)", "datetime-local", &asked.until, wrong("until")))
             div.actions {
@@ -202,13 +202,15 @@ fn page_of(asked: &Asked, before: Option<i64>) -> String {
 
 fn event(row: &EventRow) -> Markup {
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
+    let operator = body["additional_details"]["by"].as_str() == Some("operator");
+    let by = if operator { "the server's operator" } else { "the service" };
     let raw = serde_json::to_string_pretty(&body).unwrap_or_default();
     html! {
         tr {
             td.number { (row.position) }
             td { (instant(row.recorded_at)) }
             td { (title(&row.event_type)) }
-            td { (party(&body["created_by"], "the service")) }
+            td { (party(&body["created_by"], by)) }
             td { (party(&body["source"], "")) }
             td {
                 (details(&row.event_type, &body["additional_details"]))
@@ -254,7 +256,7 @@ pub(in crate::http) async fn chain(
     let look = chain::look(&web.app, &signed_in.caller, anew).await?;
     let body = html! {
         h1 { "Chain of the log" }
-        p.message class=(kind(&look)) #chain role="status" { (short(&look)) }
+        p #chain class={ "message " (kind(&look)) } role="status" { (short(&look)) }
         @if let Some((broken, at)) = &look.broken {
             p { "Found at " (instant(*at)) ": " (broken) "." }
             p { "Keep the database as it is, and compare it with a copy. Whoever holds the position and hash of an earlier event, such as the one that a termination shows when it is done, can say since when: " code { "lightsout events verify --expect POSITION:HASH" } "." }

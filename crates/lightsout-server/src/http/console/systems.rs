@@ -7,6 +7,7 @@ use axum::response::{Html, Redirect};
 use maud::{Markup, html};
 
 use crate::app::{NewSignIns, Subject, SystemCheck};
+use crate::domain::circuit::OPENS_AFTER;
 use crate::http::Web;
 use crate::http::failure::Failure;
 use crate::http::page::{Place, SignedForm, SignedIn, counted, csrf_field, instant, page};
@@ -23,7 +24,7 @@ pub(in crate::http) async fn show(
     let body = html! {
         h1 { "Systems" }
         p { "Where sessions of your people live, and what it means when this service says that they ended. Passes, checks and circuits are those of the node that answered this page." }
-        form.actions method="post" action="/console/systems/check" {
+        form.actions.check method="post" action="/console/systems/check" {
             (csrf_field(&signed_in.csrf))
             button type="submit" { "Check now" }
             span.hint {
@@ -74,6 +75,10 @@ fn one(system: &SystemView, now: i64) -> Markup {
                     Some(until) => {
                         "open: after " (counted(circuit.failures.into(), "failed pass", "failed passes"))
                         " in a row it is not asked until " (instant(until))
+                    }
+                    None if circuit.failures >= OPENS_AFTER => {
+                        "half open: after " (counted(circuit.failures.into(), "failed pass", "failed passes"))
+                        " in a row the next one is the trial"
                     }
                     None if circuit.failures > 0 => {
                         "closed, after " (counted(circuit.failures.into(), "failed pass", "failed passes")) " in a row"

@@ -41,10 +41,10 @@ pub(in crate::http) async fn list(
                     caption.aside { "Terminations, newest first" }
                     thead { tr {
                         th scope="col" { "Asked at" }
+                        th scope="col" { "State" }
+                        th.number scope="col" { "People" }
                         th scope="col" { "By" }
                         th scope="col" { "Reason" }
-                        th.number scope="col" { "People" }
-                        th scope="col" { "State" }
                     } }
                     tbody { @for entry in &found.entries { (row(entry)) } }
                 }
@@ -64,10 +64,10 @@ fn row(entry: &Termination) -> Markup {
     html! {
         tr {
             td { a href={ "/console/terminations/" (entry.id) } { (instant(entry.created_at.as_millisecond())) } }
-            td { (person(&entry.asked_by)) @if let Some(other) = &entry.as_user { " as " (person(other)) } }
-            td { (entry.reason.as_deref().unwrap_or("")) }
-            td.number { (number(entry.people)) }
             td { (state_tag(entry.state)) }
+            td.number { (number(entry.people)) }
+            td { (person(&entry.asked_by)) @if let Some(other) = &entry.as_user { " as " (person(other)) } }
+            td.reason { (entry.reason.as_deref().unwrap_or("")) }
         }
     }
 }
@@ -122,7 +122,6 @@ fn whole(web: &Web, signed_in: &SignedIn, watched: &Watched, refused: Option<&st
         }
         // Outside of what is replaced, or nothing would be read out.
         p.aside #said role="status" aria-live="polite" {}
-        (facts(termination))
         div data-follow=[follows.then(|| format!("{path}/live"))] {
             (live_part(watched, &signed_in.csrf, web.app.clock.now_ms()))
         }
@@ -189,6 +188,7 @@ pub(super) fn live_part(watched: &Watched, csrf: &str, now: i64) -> Markup {
     html! {
         section #live data-state=(verdict.state) aria-label="How it goes" {
             (said(&verdict))
+            (facts(termination))
             @if let Some(head) = &termination.chain_head {
                 p.faint {
                     "Event " (number(head.position.unsigned_abs())) " of the log closed it; its hash is "
@@ -206,12 +206,12 @@ pub(super) fn live_part(watched: &Watched, csrf: &str, now: i64) -> Markup {
 
 fn said(verdict: &Verdict) -> Markup {
     let class = match verdict.state {
-        "done" => "message good",
-        "working" => "message",
-        _ => "message bad",
+        "done" => "verdict message good",
+        "working" => "verdict message",
+        _ => "verdict message bad",
     };
     html! {
-        p.verdict class=(class) #verdict {
+        p #verdict class=(class) {
             @for piece in &verdict.sentence {
                 @match piece { Piece::Text(text) => (text), Piece::At(at) => (instant(*at)) }
             }
@@ -278,11 +278,11 @@ fn bar(system: &SystemProgress) -> Markup {
                     }
                 }
             }
-            p.faint {
+            @if system.sessions_ended > 0 { p.faint {
                 (counted(system.sessions_ended, "session", "sessions")) " taken away"
                 @if system.resurrected > 0 { ", came back " (counted(system.resurrected, "time", "times")) }
                 @if system.ended_again > 0 { ", " (number(system.ended_again)) " of them under new keys meanwhile" }
-            }
+            } }
         }
     }
 }
@@ -309,7 +309,7 @@ fn people(named: &Named) -> Markup {
     let more = named.count.map_or(shown >= NAMED_MAX.unsigned_abs(), |count| count > shown);
     html! {
         h2 { (title) @if let Some(count) = named.count { " " span.faint { (number(count)) } } }
-        div.scroll tabindex="0" role="region" aria-label=(title) id={ "named-" (named.what) } {
+        div.scroll.low tabindex="0" role="region" aria-label=(title) id={ "named-" (named.what) } {
             table {
                 caption { (what) @if more { ". The first " (shown) " stand here, all in the files below." } }
                 thead { tr {

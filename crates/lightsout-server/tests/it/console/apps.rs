@@ -28,7 +28,7 @@ both! {
         shown.says("&lt;img src=x&gt;").says_not("<img src=x>");
         shown.says("end the sessions of admins and coadmins; ask for the tokens of users, admins and coadmins; sign in with an assertion");
         shown.says("<dt>Public keys</dt><dd>1</dd>").says("the one that it was made with");
-        shown.says(&format!("lightsout admin app --enterprise {}", h.enterprise_id));
+        shown.says("lightsout admin app").says(&format!("--enterprise {}", h.enterprise_id));
         for hidden in [&secret, &h.credentials.1] {
             shown.says_not(hidden).says_not(&lightsout_server::random::sha256(hidden));
         }

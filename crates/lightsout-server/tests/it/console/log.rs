@@ -53,7 +53,7 @@ both! {
         let shown = browser.get("/console/log?type=NEW_USER").await;
         shown.is(200).says("bob@acme.example").says_not("lost phone");
         let shown = browser.get("/console/log?type=SESSION_TERMINATION_REQUESTED").await;
-        shown.says("1 people: lost phone");
+        shown.says("1 person: lost phone");
         assert_eq!(rows(&shown.body), 1);
         let shown = browser.get("/console/log?from=2026-01-02T04:00").await;
         shown.says("lost phone").says_not("bob@acme.example");
