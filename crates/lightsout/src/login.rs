@@ -161,7 +161,8 @@ async fn ask(question: &'static str) -> anyhow::Result<SecretString> {
     }
 }
 
-async fn ask_terminal(question: &'static str) -> anyhow::Result<String> {
+/// Asks for a secret on the terminal without showing it.
+pub(crate) async fn ask_terminal(question: &'static str) -> anyhow::Result<String> {
     let _echo = Echo(termios::tcgetattr(std::io::stdin()).context("cannot ask for it")?);
     tokio::task::spawn_blocking(move || rpassword::prompt_password(question))
         .await?

@@ -14,6 +14,7 @@ mod login;
 mod name;
 mod on_box;
 mod output;
+mod people;
 mod profile;
 mod report;
 mod serve;

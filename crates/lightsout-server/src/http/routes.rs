@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 
 use super::{
-    Web, barriers, console, events, groups, memberships, oauth, openapi, page, probes, sessions, sign_in,
-    terminate, terminations, users,
+    Web, authorize, barriers, console, events, groups, memberships, metadata, oauth, openapi, page, probes,
+    sessions, sign_in, terminate, terminations, users,
 };
 
 macro_rules! routes {
@@ -42,6 +42,9 @@ routes! {
     get "/2.0/group_memberships/{group_membership_id}" => memberships::read,
     put "/2.0/group_memberships/{group_membership_id}" => memberships::update,
     delete "/2.0/group_memberships/{group_membership_id}" => memberships::delete,
+    get "/api/oauth2/authorize" => authorize::ask,
+    post "/api/oauth2/authorize" => authorize::answer,
+    get "/.well-known/oauth-authorization-server" => metadata::read,
     post "/oauth2/token" => oauth::token,
     post "/oauth2/revoke" => oauth::revoke,
     post "/oauth2/introspect" => oauth::introspect,
@@ -57,8 +60,21 @@ routes! {
     get "/v1/barriers" => barriers::read,
     get "/v1/openapi.json" => openapi::read,
     get "/" => console::root,
-    get "/console" => console::console,
+    get "/console" => console::find,
+    get "/console/people/{user_id}" => console::person,
+    get "/console/people/{user_id}/systems" => console::person_systems,
+    post "/console/sessions/{session}/end" => console::end_session,
+    get "/console/groups/{group_id}" => console::group,
+    get "/console/groups/{group_id}/systems" => console::group_systems,
+    get "/console/end" => console::end,
+    get "/console/end/systems" => console::end_systems,
+    post "/console/end/choose" => console::choose,
+    post "/console/terminations" => console::terminate,
     get "/console/assets/{name}" => page::asset,
+    get "/console/account" => console::account,
+    post "/console/account/password" => console::change_password,
+    get "/sign-in" => sign_in::form,
+    post "/sign-in" => sign_in::enter,
     get "/console/terminations" => console::termination::list,
     get "/console/terminations/{termination_id}" => console::termination::show,
     get "/console/terminations/{termination_id}/live" => console::live::live,
@@ -71,6 +87,8 @@ routes! {
     post "/console/systems/check" => console::systems::check,
     get "/console/apps" => console::apps::show,
     post "/sign-out" => sign_in::sign_out,
+    get "/set-password/{link}" => sign_in::password_form,
+    post "/set-password/{link}" => sign_in::set_password,
     get "/healthz" => probes::healthz,
     get "/readyz" => probes::readyz,
     get "/metrics" => probes::metrics,

@@ -156,7 +156,7 @@ fn events(asked: &Asked, found: &LogPage) -> Markup {
             }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Events" {
-                table.log {
+                table.log.cards {
                     caption.aside { "Events, newest first" }
                     thead { tr {
                         th.number scope="col" { "Position" }
@@ -207,19 +207,19 @@ fn event(row: &EventRow) -> Markup {
     let raw = serde_json::to_string_pretty(&body).unwrap_or_default();
     html! {
         tr {
-            td.number { (row.position) }
-            td { (instant(row.recorded_at)) }
-            td { (title(&row.event_type)) }
-            td { (party(&body["created_by"], by)) }
-            td { (party(&body["source"], "")) }
-            td {
+            td.number data-name="Position" { (row.position) }
+            td data-name="Recorded at" { (instant(row.recorded_at)) }
+            td data-name="What" { (title(&row.event_type)) }
+            td data-name="Who" { (party(&body["created_by"], by)) }
+            td data-name="About" { (party(&body["source"], "nobody")) }
+            td data-name="Details" { div {
                 (details(&row.event_type, &body["additional_details"]))
                 details {
                     summary { "Raw" span.aside { " event " (row.position) } }
                     p.faint { code { (row.event_type) } " " code { (row.event_id) } br; "hash " code { (row.chain_hash) } }
                     pre.raw tabindex="0" { (if body.is_null() { &row.body } else { &raw }) }
                 }
-            }
+            } }
         }
     }
 }

@@ -37,7 +37,7 @@ pub(in crate::http) async fn list(
             }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Terminations" {
-                table {
+                table.cards {
                     caption.aside { "Terminations, newest first" }
                     thead { tr {
                         th scope="col" { "Asked at" }
@@ -63,11 +63,11 @@ pub(in crate::http) async fn list(
 fn row(entry: &Termination) -> Markup {
     html! {
         tr {
-            td { a href={ "/console/terminations/" (entry.id) } { (instant(entry.created_at.as_millisecond())) } }
-            td { (state_tag(entry.state)) }
-            td.number { (number(entry.people)) }
-            td { (person(&entry.asked_by)) @if let Some(other) = &entry.as_user { " as " (person(other)) } }
-            td.reason { (entry.reason.as_deref().unwrap_or("")) }
+            td data-name="Asked at" { a href={ "/console/terminations/" (entry.id) } { (instant(entry.created_at.as_millisecond())) } }
+            td data-name="State" { (state_tag(entry.state)) }
+            td.number data-name="People" { (number(entry.people)) }
+            td data-name="By" { div { (person(&entry.asked_by)) @if let Some(other) = &entry.as_user { " as " (person(other)) } } }
+            td.reason data-name="Reason" { (entry.reason.as_deref().unwrap_or("none given")) }
         }
     }
 }
@@ -310,7 +310,7 @@ fn people(named: &Named) -> Markup {
     html! {
         h2 { (title) @if let Some(count) = named.count { " " span.faint { (number(count)) } } }
         div.scroll.low tabindex="0" role="region" aria-label=(title) id={ "named-" (named.what) } {
-            table {
+            table.cards {
                 caption { (what) @if more { ". The first " (shown) " stand here, all in the files below." } }
                 thead { tr {
                     th scope="col" { "Person" }
@@ -328,14 +328,14 @@ fn people(named: &Named) -> Markup {
 fn person_row(outcome: &Outcome) -> Markup {
     html! {
         tr {
-            td { (person(&outcome.user)) }
-            td { (outcome.system) }
-            td { (super::outcomes::word(outcome.outcome).replace('_', " ")) }
-            td.number { (number(outcome.resurrected)) }
-            td {
+            td data-name="Person" { (person(&outcome.user)) }
+            td data-name="System" { (outcome.system) }
+            td data-name="Outcome" { (super::outcomes::word(outcome.outcome).replace('_', " ")) }
+            td.number data-name="Came back" { (number(outcome.resurrected)) }
+            td data-name="Detail" { div {
                 @if let Some(at) = outcome.ends_by { "dead by " (instant(at.as_millisecond())) " " }
                 (outcome.detail.as_deref().unwrap_or(""))
-            }
+            } }
         }
     }
 }

@@ -46,7 +46,7 @@ both! {
         h.run_until_done(&id).await;
         let admin_id = h.admin_id.clone();
         let mut browser = Browser::of(h, &admin_id).await;
-        let rows = |body: &str| body.matches("<td class=\"number\">").count();
+        let rows = |body: &str| body.matches("<td class=\"number\" data-name=\"Position\">").count();
         let all = rows(&browser.get("/console/log").await.body);
         // Two apps' worth of set-up, two users, the request, two outcomes and the end.
         assert!(all >= 8, "{all}");

@@ -1,7 +1,11 @@
 //! The service's pages, as a browser without scripts sees them.
 
 mod apps;
+mod end;
+mod find;
 mod frame;
 mod log;
+mod oauth;
+mod sign_in;
 mod systems;
 mod watch;

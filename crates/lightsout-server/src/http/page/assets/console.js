@@ -94,8 +94,34 @@ function follow(part) {
   open();
 }
 
+// The parts that take a while are asked for after the page. Until then, and if it fails, a link stands
+// there that does the same.
+async function load(part) {
+  const link = part.innerHTML;
+  const say = (text) => {
+    const line = document.createElement("p");
+    line.className = "faint";
+    line.textContent = text;
+    return line;
+  };
+  part.setAttribute("aria-busy", "true");
+  part.replaceChildren(say(part.dataset.loading));
+  try {
+    const answer = await fetch(part.dataset.load, { redirect: "manual" });
+    if (answer.type === "opaqueredirect") return location.reload();
+    if (!answer.ok) throw new Error(answer.statusText);
+    part.innerHTML = await answer.text();
+    localise(part);
+  } catch {
+    part.innerHTML = link;
+    part.prepend(say("There was no answer."));
+  }
+  part.removeAttribute("aria-busy");
+}
+
 localise(document);
 for (const part of document.querySelectorAll("[data-follow]")) follow(part);
+for (const part of document.querySelectorAll("[data-load]")) load(part);
 
 // "/" goes to the search box.
 document.addEventListener("keydown", (event) => {
