@@ -15,9 +15,6 @@ use crate::ops;
 use crate::ops::tokens::AuthError;
 use crate::store::DbError;
 
-/// `WWW-Authenticate` of an answer that asks for a token.
-const CHALLENGE: &str = "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\"";
-
 /// An answer other than success. [`render`] gives it its body, when the interface and the request
 /// id are known.
 #[derive(Clone, Debug)]
@@ -30,9 +27,27 @@ pub(super) struct Failure {
     pub(super) context_info: Option<Value>,
     pub(super) retry_after_s: Option<u64>,
     /// Whether the answer asks for a token (`WWW-Authenticate`).
-    challenge: bool,
+    challenge: Option<Challenge>,
     /// Where a browser is sent instead.
     location: Option<String>,
+}
+
+/// How a caller is asked to say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Challenge {
+    Bearer,
+    Basic,
+}
+
+impl Challenge {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => {
+                "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\""
+            }
+            Self::Basic => "Basic realm=\"Service\", charset=\"UTF-8\"",
+        }
+    }
 }
 
 /// The interfaces, by the words of their errors.
@@ -69,7 +84,7 @@ impl Failure {
             message: message.into(),
             context_info: None,
             retry_after_s: None,
-            challenge: false,
+            challenge: None,
             location: None,
         }
     }
@@ -106,7 +121,7 @@ impl Failure {
 
     pub(super) fn unauthorized() -> Self {
         Self {
-            challenge: true,
+            challenge: Some(Challenge::Bearer),
             ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The access token provided is invalid.")
         }
     }
@@ -114,7 +129,7 @@ impl Failure {
     /// A client that did not show by HTTP Basic who it is (RFC 6749, section 5.2).
     pub(super) fn basic(message: impl Into<String>) -> Self {
         Self {
-            challenge: Some("Basic realm=\"Service\", charset=\"UTF-8\""),
+            challenge: Some(Challenge::Basic),
             ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", message)
         }
     }
@@ -153,8 +168,8 @@ impl Failure {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge.as_str()));
         }
         if let Some(location) = self.location.as_ref().and_then(|to| HeaderValue::try_from(to).ok()) {
             headers.insert(header::LOCATION, location);
