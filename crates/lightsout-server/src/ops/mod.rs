@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod admin;
+pub mod app_list;
 pub mod apps;
 pub mod authorize;
 mod body;

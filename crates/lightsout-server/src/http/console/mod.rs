@@ -2,6 +2,7 @@
 //! the same checks.
 
 mod account;
+pub(super) mod apps;
 mod choose;
 mod end;
 mod event_words;
@@ -13,6 +14,7 @@ pub(super) mod outcomes;
 mod person;
 mod radius;
 mod start;
+pub(super) mod systems;
 mod systems_table;
 pub(super) mod termination;
 mod timeline;

@@ -1,5 +1,6 @@
 //! The service's pages, as a browser without scripts sees them.
 
+mod apps;
 mod end;
 mod find;
 mod frame;
@@ -8,4 +9,5 @@ mod oauth;
 mod outside;
 mod second_factor;
 mod sign_in;
+mod systems;
 mod watch;
