@@ -6,5 +6,5 @@ pub mod circuit;
 pub mod fold;
 pub mod grant;
 pub mod outcome;
-pub mod totp;
 pub mod redirect;
+pub mod totp;
