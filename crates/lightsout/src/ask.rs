@@ -28,7 +28,7 @@ pub(crate) async fn ask_or_none(question: &'static str) -> anyhow::Result<Option
     Ok((!secret.is_empty()).then(|| secret.to_owned().into()))
 }
 
-async fn ask_terminal(question: &'static str) -> anyhow::Result<String> {
+pub(crate) async fn ask_terminal(question: &'static str) -> anyhow::Result<String> {
     let _echo = Echo(termios::tcgetattr(std::io::stdin()).context("cannot ask for it")?);
     tokio::task::spawn_blocking(move || rpassword::prompt_password(question))
         .await?
