@@ -17,7 +17,7 @@ from harness import HERE, REPO, Service
 
 SCREENSHOTS = REPO / ".test" / "screenshots"
 # Longer than anything takes on a busy machine: what is waited for comes, or the test fails.
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = int(__import__("os").environ.get("TMS", "20000"))
 
 
 class Chromium:
@@ -125,6 +125,10 @@ class Tab:
     def follow(self, name: str, within: str | None = None) -> Tab:
         return self.press(name, role="link", within=within)
 
+    def click(self, selector: str) -> Tab:
+        self.ask("click", selector=selector)
+        return self
+
     def double_press(self, name: str) -> Tab:
         self.ask("double", role="button", name=name, within=None)
         return self
@@ -176,8 +180,8 @@ class Tab:
     def attribute(self, selector: str, name: str) -> str | None:
         return self.ask("attribute", selector=selector, name=name)
 
-    def evaluate(self, script: str, given: object = None) -> object:
-        return self.ask("evaluate", script=script, given=given)
+    def evaluate(self, expression: str) -> object:
+        return self.ask("evaluate", script=expression)
 
     def focused(self) -> dict:
         return self.ask("focused")
@@ -192,6 +196,9 @@ class Tab:
     @property
     def path(self) -> str:
         return urlsplit(self.url).path
+
+    def picture(self, name: str) -> None:
+        self.ask("picture", name=name, folder=str(SCREENSHOTS))
 
     def look(self, name: str) -> list[str]:
         """What axe finds, and what is too wide, at both widths in both themes; a picture of each is kept."""

@@ -126,7 +126,7 @@ const ops = {
   value: (page, { selector }) => page.locator(selector).first().inputValue(),
   attribute: (page, { selector, name }) => page.locator(selector).first().getAttribute(name),
   html: (page) => page.content(),
-  evaluate: (page, { script, given }) => page.evaluate(script, given),
+  evaluate: (page, { script }) => page.evaluate(script),
   focused: (page) =>
     page.evaluate(() => {
       const at = document.activeElement;
@@ -135,6 +135,15 @@ const ops = {
       const ringed = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
       return { tag: at.tagName.toLowerCase(), name: name.trim(), ringed, href: at.getAttribute("href"), type: at.type ?? null };
     }),
+  // No request is under way: what is asked for later is there.
+  settled: async (page) => {
+    await page.waitForLoadState("networkidle");
+    return null;
+  },
+  picture: async (page, { name, folder }) => {
+    await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
+    return null;
+  },
   look,
 };
 
@@ -160,7 +169,12 @@ async function examine(page) {
   await page.evaluate(`window.axe || (() => {${axe}})()`);
   return page.evaluate(async () => {
     const { scrollWidth, clientWidth } = document.documentElement;
-    const found = scrollWidth > clientWidth ? [`the page is ${scrollWidth} wide in a window of ${clientWidth}`] : [];
+    const found = [];
+    if (scrollWidth > clientWidth) {
+      const wide = [...document.querySelectorAll("body *")].filter((part) => part.getBoundingClientRect().right > clientWidth);
+      const named = wide.filter((part) => !part.closest(".scroll") || part.matches(".scroll")).map((part) => part.outerHTML.slice(0, 80));
+      found.push(`the page is ${scrollWidth} wide in a window of ${clientWidth}: ${named.slice(0, 3).join(" ")}`);
+    }
     const { violations } = await window.axe.run(document, { rules: { "target-size": { enabled: true } } });
     for (const { id, help, nodes } of violations) {
       for (const node of nodes) found.push(`${id}: ${help}: ${node.target.join(" ")}: ${node.failureSummary.replaceAll("\n", " ")}`);
