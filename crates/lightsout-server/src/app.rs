@@ -1,5 +1,7 @@
 //! What every operation works with: the database, the clock, the systems, the settings.
 
+mod looks;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use self::looks::{ChainLook, Looks, Stretch};
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
 use crate::domain::circuit::Circuit;
@@ -28,6 +31,8 @@ pub struct App {
     pub settings: Settings,
     /// What checks need, in memory.
     pub index: Index,
+    /// What people looked at last.
+    pub looks: Looks,
     wake: watch::Sender<()>,
 }
 
@@ -194,7 +199,8 @@ impl App {
             sessions_max: settings.index_sessions_max,
         };
         let index = Index::new(db.clone(), clock.clone(), index);
-        Arc::new(Self { db, clock, random, systems, settings, index, wake: watch::Sender::new(()) })
+        let wake = watch::Sender::new(());
+        Arc::new(Self { db, clock, random, systems, settings, index, looks: Looks::default(), wake })
     }
 
     /// Commits a transaction that appended events. When this returns, every check on this node knows of

@@ -262,6 +262,20 @@ impl Config {
         Ok(())
     }
 
+    /// The address that callers know the service by, without a slash at the end, as far as the
+    /// configuration says it: a port that the system picks is not known here.
+    pub fn public_url(&self) -> String {
+        self.public_url_at(self.server.listen)
+    }
+
+    /// The same for a service that listens at `address`.
+    pub fn public_url_at(&self, address: SocketAddr) -> String {
+        match self.server.public_url.trim_end_matches('/') {
+            "" => format!("{}://{address}", if self.server.tls.is_some() { "https" } else { "http" }),
+            url => url.to_owned(),
+        }
+    }
+
     /// Each system by its name, or why it cannot be built; the registry left out.
     pub fn build_each(
         &self,

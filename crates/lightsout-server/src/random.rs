@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::rngs::StdRng;
@@ -43,6 +43,16 @@ impl Random {
         self.with(|rng| URL_SAFE_NO_PAD.encode(rng.random::<[u8; 16]>()))
     }
 
+    /// A key of 160 bits, as RFC 4226 recommends for one-time passwords.
+    pub fn otp_key(&self) -> [u8; 20] {
+        self.with(|rng| rng.random())
+    }
+
+    /// The salt of a password: 128 bits.
+    pub fn salt(&self) -> [u8; 16] {
+        self.with(|rng| rng.random())
+    }
+
     /// A number from 0 up to, not including, 1.
     pub fn fraction(&self) -> f64 {
         self.with(rand::RngExt::random::<f64>)
@@ -56,6 +66,17 @@ impl Random {
 /// SHA-256 of a secret, base64url: the only form in which tokens and session ids are stored.
 pub fn sha256(secret: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, secret.as_ref()))
+}
+
+/// HMAC-SHA-1, which RFC 6238 is made of. Nothing else here uses SHA-1.
+pub fn hmac_sha1(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
+    hmac::sign(&key, message).as_ref().to_vec()
+}
+
+/// Whether two texts are the same, in a time that does not tell how much of them is.
+pub fn is_same(one: &str, other: &str) -> bool {
+    constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
 /// SHA-256 in hex, for what people compare.

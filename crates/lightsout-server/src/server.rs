@@ -110,10 +110,7 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result
     };
     let app = open(config).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let public_url = match config.server.public_url.trim_end_matches('/') {
-        "" => format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
-        url => url.to_owned(),
-    };
+    let public_url = config.public_url_at(address);
     let web = Arc::new(Web {
         app: Arc::clone(&app),
         limits: Limits::new(&config.limits),
@@ -251,7 +248,7 @@ async fn listen_to_others(app: Arc<App>, stop: CancellationToken) {
 async fn upkeep(web: Arc<Web>, stop: CancellationToken) {
     let mut walk = Walk::default();
     while stop.run_until_cancelled(tokio::time::sleep(PRUNE_EVERY)).await.is_some() {
-        web.limits.forget_idle();
+        web.limits.forget_idle(web.app.clock.elapsed_ms());
         let app = Arc::clone(&web.app);
         // It walks through every session.
         if tokio::task::spawn_blocking(move || app.index.tidy()).await.is_err() {

@@ -14,6 +14,7 @@ use lightsout_server::server;
 use serde_json::{Value, json};
 
 use crate::output::say;
+use crate::people::People;
 
 /// Sets the service up. Secrets are printed once, and stored only as digests.
 #[derive(Args)]
@@ -97,6 +98,8 @@ enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=525_600))]
         minutes: u32,
     },
+    #[command(flatten)]
+    People(People),
     /// Ends every registered session and every token of everybody: after a restore from a backup.
     ///
     /// What was ended after the backup was made would otherwise live again. Sessions in other
@@ -166,6 +169,7 @@ impl Admin {
                     format!("access_token  {token}\n\nIt is shown this once, and lives {minutes} minutes."),
                 )
             }
+            Command::People(command) => command.run(&config, &app).await?,
             Command::RaiseGenerations => {
                 let people = admin::raise_generations(&app).await?;
                 (

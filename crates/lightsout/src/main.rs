@@ -15,6 +15,7 @@ mod login;
 mod name;
 mod on_box;
 mod output;
+mod people;
 mod profile;
 mod report;
 mod serve;

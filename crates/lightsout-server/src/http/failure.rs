@@ -84,6 +84,12 @@ impl Failure {
         Self { location, ..Self::new(StatusCode::SEE_OTHER, "sign_in", "sign in first") }
     }
 
+    /// Sends a browser to another page.
+    pub(super) fn elsewhere(location: &str) -> Self {
+        let location = Some(location.to_owned());
+        Self { location, ..Self::new(StatusCode::SEE_OTHER, "elsewhere", "go on there") }
+    }
+
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }

@@ -16,7 +16,7 @@ use super::auth::Authed;
 use super::failure::Failure;
 use super::request::{JsonBody, PathId, Query};
 use super::sse;
-use crate::ops::{terminate, terminations};
+use crate::ops::{radius, terminate, terminations};
 
 /// The longest idempotency key, in bytes.
 const KEY_MAX: usize = 255;
@@ -44,7 +44,7 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<CreateTermination>,
 ) -> Result<Response, Failure> {
     if body.dry_run {
-        return Ok(Json(terminate::preview(&web.app, &caller, &body).await?).into_response());
+        return Ok(Json(radius::preview(&web.app, &caller, &body).await?).into_response());
     }
     let key = match headers.get("idempotency-key").map(|value| value.to_str()) {
         None => None,

@@ -4,10 +4,16 @@
 pub mod admin;
 pub mod apps;
 mod body;
+pub mod chain;
+pub mod credentials;
 pub mod events;
 pub mod groups;
 pub mod import;
+pub mod log;
 pub mod memberships;
+mod passwords;
+pub mod people;
+pub mod radius;
 pub mod sessions;
 pub mod sign_in;
 pub mod systems;
@@ -15,6 +21,7 @@ pub mod terminate;
 pub mod terminations;
 pub mod tokens;
 pub mod users;
+pub mod watch;
 
 use lightsout_api::{Reference, Skip};
 

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use lightsout_api::{CreateTermination, Preview, Skip, SkipReason, SystemPreview, TerminationId};
+use lightsout_api::{CreateTermination, Skip, SkipReason, TerminationId};
 use serde_json::json;
 
 use super::{Error, body, retried};
-use crate::app::{App, System};
-use crate::connector::{Reply, Target};
+use crate::app::App;
+use crate::connector::Target;
 use crate::domain::access::{self, Caller, Permissions};
 use crate::domain::fold::fold;
 use crate::random::sha256;
@@ -19,20 +18,20 @@ use crate::store::{Chosen, DbError, NewEvent, NewTermination, Tx};
 pub const ENTRIES_MAX: usize = 10_000;
 /// The longest reason, in characters.
 pub const REASON_MAX: usize = 500;
-/// How long a preview waits for one system.
-const PREVIEW_TIMEOUT: Duration = Duration::from_secs(10);
-/// More people than this are not counted system by system in a preview.
-const PREVIEW_PEOPLE_MAX: usize = 10_000;
+/// The code of a request whose people are not as many as were confirmed.
+pub const PEOPLE_CHANGED: &str = "people_changed";
 
 /// The people of a request, and the entries that were left out.
-struct Resolved {
-    chosen: Chosen,
-    includes_manager: bool,
-    skips: Vec<Skip>,
+pub(super) struct Resolved {
+    pub(super) chosen: Chosen,
+    pub(super) includes_manager: bool,
+    pub(super) skips: Vec<Skip>,
+    /// Why entries were left out that are not permitted, each reason once.
+    pub(super) refusals: Vec<access::Denied>,
 }
 
 /// What the caller administers, asked for once before any look-up of targets.
-struct Administered(Vec<String>);
+pub(super) struct Administered(Vec<String>);
 
 /// Accepts a termination: resolves, checks, and writes it in one transaction.
 ///
@@ -45,12 +44,24 @@ pub async fn request(
     request: &CreateTermination,
     idempotency_key: Option<&str>,
 ) -> Result<TerminationId, Error> {
+    request_confirmed(app, caller, request, idempotency_key, None).await
+}
+
+/// The same for a number of people that somebody has seen and confirmed: where it is another by now,
+/// nothing is ended ([`PEOPLE_CHANGED`]).
+pub async fn request_confirmed(
+    app: &App,
+    caller: &Caller,
+    request: &CreateTermination,
+    idempotency_key: Option<&str>,
+    people: Option<u64>,
+) -> Result<TerminationId, Error> {
     let administered = check(app, caller, request).await?;
     let key = idempotency_key.map(|key| Key::new(caller, key, request));
     if let Some(id) = known(app, key.as_ref()).await? {
         return Ok(id);
     }
-    match retried!(accept_once(app, caller, request, &administered, key.as_ref())) {
+    match retried!(accept_once(app, caller, request, &administered, key.as_ref(), people)) {
         Err(Error::Db(DbError::Duplicate)) if key.is_some() => {
             // The same request committed first.
             known(app, key.as_ref()).await?.ok_or(Error::Db(DbError::Conflict))
@@ -58,40 +69,6 @@ pub async fn request(
         Ok(id) => Ok(id),
         Err(error) => Err(error),
     }
-}
-
-/// Says what a termination would end, and changes nothing.
-pub async fn preview(app: &App, caller: &Caller, request: &CreateTermination) -> Result<Preview, Error> {
-    let administered = check(app, caller, request).await?;
-    let mut tx = app.db.begin().await?;
-    let resolved = resolve(&mut tx, caller, request, &administered).await?;
-    let ids = tx.list_chosen(&resolved.chosen).await?;
-    drop(tx);
-    let mut systems = Vec::new();
-    for (name, system) in app.systems_of(&caller.enterprise_id.0) {
-        let people = app.db.list_targets_now(&ids, name).await?;
-        let targets: Vec<Target> = people
-            .iter()
-            .filter_map(|t| {
-                let subject = system.subject.of(t)?;
-                Some(Target::every_session(&t.user_id, subject))
-            })
-            .collect();
-        let nameless = people.len() - targets.len();
-        let (targets, _) = merge(targets);
-        let (sessions, reason) = match count(system, &targets).await {
-            Ok(sessions) => (Some(sessions), (nameless > 0).then(|| no_names(nameless))),
-            Err(why) => (None, Some(why)),
-        };
-        systems.push(SystemPreview { system: name.clone(), sessions, reason });
-    }
-    Ok(Preview {
-        people: ids.len() as u64,
-        systems,
-        includes_caller: ids.contains(&caller.asked_by().user_id.0),
-        includes_admin: resolved.includes_manager,
-        skipped: resolved.skips,
-    })
 }
 
 /// Ends the sessions of one user inside a transaction that deletes or deactivates that user; the
@@ -104,7 +81,7 @@ pub(super) async fn end_user(
     reason: &str,
 ) -> Result<Vec<NewEvent>, Error> {
     let chosen = Chosen { user_ids: vec![user_id.to_owned()], ..Chosen::default() };
-    let resolved = Resolved { chosen, includes_manager: false, skips: Vec::new() };
+    let resolved = Resolved { chosen, includes_manager: false, skips: Vec::new(), refusals: Vec::new() };
     Ok(write(app, tx, caller, Some(reason.to_owned()), resolved).await?.events)
 }
 
@@ -130,7 +107,7 @@ pub(super) async fn check_retry(
 }
 
 /// The groups whose members' accounts a plain user may edit; others need none.
-async fn administered(app: &App, caller: &Caller) -> Result<Vec<String>, Error> {
+pub(super) async fn administered(app: &App, caller: &Caller) -> Result<Vec<String>, Error> {
     if caller.standing != access::Standing::User {
         return Ok(Vec::new());
     }
@@ -140,7 +117,11 @@ async fn administered(app: &App, caller: &Caller) -> Result<Vec<String>, Error> 
 }
 
 /// Checks the request's shape and whether the caller may end anybody.
-async fn check(app: &App, caller: &Caller, request: &CreateTermination) -> Result<Administered, Error> {
+pub(super) async fn check(
+    app: &App,
+    caller: &Caller,
+    request: &CreateTermination,
+) -> Result<Administered, Error> {
     let users = !(request.user_ids.is_empty() && request.logins.is_empty());
     let groups = !request.group_ids.is_empty();
     let administered = administered(app, caller).await?;
@@ -165,11 +146,16 @@ async fn accept_once(
     request: &CreateTermination,
     administered: &Administered,
     key: Option<&Key>,
+    confirmed: Option<u64>,
 ) -> Result<TerminationId, Error> {
     let mut tx = app.db.begin().await?;
     let resolved = resolve(&mut tx, caller, request, administered).await?;
     let Written { id, people, events } =
         write(app, &mut tx, caller, request.reason.clone(), resolved).await?;
+    if confirmed.is_some_and(|confirmed| confirmed != people.unsigned_abs()) {
+        let message = "the number of people has changed since it was confirmed; nothing was ended";
+        return Err(Error::Conflict { code: PEOPLE_CHANGED, message: message.to_owned() });
+    }
     let now = app.clock.now_ms();
     if let Some(key) = key {
         tx.insert_idempotency_key(&key.key_hash, &key.request_hash, &id, now).await?;
@@ -240,7 +226,7 @@ async fn write(
 
 /// Looks up the people of a request and checks each: first what is unknown (404), then what is not
 /// permitted (403). What the request allows to skip is left out and listed.
-async fn resolve(
+pub(super) async fn resolve(
     tx: &mut Tx,
     caller: &Caller,
     request: &CreateTermination,
@@ -264,8 +250,7 @@ async fn resolve(
     if !unknown.is_empty() && !request.skip_unknown {
         return Err(Error::NotFound(unknown));
     }
-    let mut skips = unknown;
-
+    let (mut skips, mut refusals) = (unknown, Vec::new());
     let plain = caller.standing == access::Standing::User;
     let mut allowed_groups: Vec<String> = Vec::new();
     for group in groups.iter().filter(|g| known_groups.contains(g.as_str())) {
@@ -274,7 +259,7 @@ async fn resolve(
         } else {
             let denied = access::may_end(caller.standing, lightsout_api::Role::User, false, false)
                 .expect_err("not administered");
-            refuse(request, &mut skips, "group_id", group, denied)?;
+            refuse(request, (&mut skips, &mut refusals), "group_id", group, denied)?;
         }
     }
     // A group's plain users need no check of their own: who may name the group may end them.
@@ -294,17 +279,19 @@ async fn resolve(
                 includes_manager |= role != lightsout_api::Role::User;
                 user_ids.insert(person.user_id);
             }
-            Err(denied) => refuse(request, &mut skips, "user_id", &person.user_id, denied)?,
+            Err(denied) => {
+                refuse(request, (&mut skips, &mut refusals), "user_id", &person.user_id, denied)?;
+            }
         }
     }
     let chosen = Chosen { user_ids: user_ids.into_iter().collect(), group_ids: allowed_groups };
-    Ok(Resolved { chosen, includes_manager, skips })
+    Ok(Resolved { chosen, includes_manager, skips, refusals })
 }
 
 /// Refuses the whole request, or leaves one entry out where the request allows that.
 fn refuse(
     request: &CreateTermination,
-    skips: &mut Vec<Skip>,
+    (skips, refusals): (&mut Vec<Skip>, &mut Vec<access::Denied>),
     kind: &str,
     value: &str,
     denied: access::Denied,
@@ -315,6 +302,9 @@ fn refuse(
     let skip = Skip { kind: kind.to_owned(), value: value.to_owned(), reason: SkipReason::NotPermitted };
     if !skips.contains(&skip) {
         skips.push(skip);
+    }
+    if !refusals.contains(&denied) {
+        refusals.push(denied);
     }
     Ok(())
 }
@@ -335,35 +325,6 @@ pub(super) fn skip_reason(reason: SkipReason) -> &'static str {
         SkipReason::Unknown => "unknown",
         SkipReason::NotPermitted => "not_permitted",
     }
-}
-
-fn no_names(people: usize) -> String {
-    format!("no_subject: {people} of them have no name there")
-}
-
-/// The number of sessions that a system shows of these people, or why it does not say.
-async fn count(system: &System, targets: &[Target]) -> Result<u64, String> {
-    if targets.is_empty() {
-        return Ok(0);
-    }
-    if targets.len() > PREVIEW_PEOPLE_MAX {
-        return Err(format!("more than {PREVIEW_PEOPLE_MAX} people are not counted"));
-    }
-    if !system.connector.capabilities().counts {
-        return Err("the system does not count".to_owned());
-    }
-    let found = tokio::time::timeout(PREVIEW_TIMEOUT, system.connector.find(targets)).await;
-    let answer = found
-        .map_err(|_| format!("no answer within {} s", PREVIEW_TIMEOUT.as_secs()))?
-        .map_err(|error| error.to_string())?;
-    answer
-        .replies
-        .into_iter()
-        .map(|reply| match reply {
-            Reply::Sessions(sessions) => Ok(sessions.len() as u64),
-            other => Err(other.why_no_list().unwrap_or_default()),
-        })
-        .sum()
 }
 
 /// An idempotency key, bound to its caller, and the request that it stands for.

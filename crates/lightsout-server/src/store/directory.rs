@@ -246,7 +246,7 @@ impl Db {
 }
 
 /// The half-open range of folded texts that start with `term`; all of them for none.
-fn prefix_range(term: Option<&str>) -> (String, String) {
+pub(super) fn prefix_range(term: Option<&str>) -> (String, String) {
     let term = fold(term.unwrap_or(""));
     let end = format!("{term}\u{10FFFF}");
     (term, end)
@@ -331,9 +331,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes a user and its memberships. Barrier and aliases stay: its sessions are being ended.
+    /// Deletes a user, its memberships and what it signs in with. Barrier and aliases stay: its sessions are being ended.
     pub async fn delete_user(&mut self, user_id: &str) -> Result<(), DbError> {
         self.execute("DELETE FROM memberships WHERE user_id = $1", args![user_id]).await?;
+        self.delete_credentials(user_id).await?;
         self.execute("DELETE FROM users WHERE user_id = $1", args![user_id]).await.map(drop)
     }
 

@@ -59,23 +59,6 @@ impl Tx {
         Ok(i64::try_from(people).expect("fewer people than numbers"))
     }
 
-    /// The ids of the chosen people.
-    pub async fn list_chosen(&mut self, chosen: &Chosen) -> Result<Vec<String>, DbError> {
-        let ids: Vec<(String,)> = self
-            .fetch(
-                "SELECT u.user_id
-                 FROM (SELECT value AS user_id FROM {texts $1} AS ids
-                       UNION
-                       SELECT m.user_id FROM memberships m WHERE m.group_id IN {texts $2}) chosen
-                 JOIN users u ON u.user_id = chosen.user_id
-                 WHERE u.role = 'user' OR u.user_id IN {texts $1}
-                 ORDER BY u.user_id",
-                args![Value::from(&*chosen.user_ids), Value::from(&*chosen.group_ids)],
-            )
-            .await?;
-        Ok(ids.into_iter().map(|(id,)| id).collect())
-    }
-
     /// The members of these groups who are no plain users.
     pub async fn list_managers_by_group(
         &mut self,

@@ -78,7 +78,7 @@ impl Browser {
         drop(tx);
         let origin =
             Origin { device: Some("test browser".to_owned()), address: Some("192.0.2.1".to_owned()) };
-        let id = sign_in::begin(&h.app, user_id, generation, &origin).await.expect("a sign-in");
+        let id = sign_in::begin(&h.app, user_id, generation, &origin, "password").await.expect("a sign-in");
         let mut browser = Self::new(h);
         browser.cookies.insert("lightsout_session".to_owned(), id);
         browser

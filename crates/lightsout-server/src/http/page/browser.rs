@@ -1,5 +1,6 @@
 //! Who sits at the browser.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -51,6 +52,7 @@ pub(in crate::http) struct Visitor {
     pub(in crate::http) visit: String,
     pub(in crate::http) is_new: bool,
     pub(in crate::http) origin: Origin,
+    pub(in crate::http) address: IpAddr,
 }
 
 impl FromRequestParts<Arc<Web>> for Visitor {
@@ -62,8 +64,9 @@ impl FromRequestParts<Arc<Web>> for Visitor {
         let visit = visit.unwrap_or_else(|| web.app.random.secret());
         let device = parts.headers.get(axum::http::header::USER_AGENT);
         let device = device.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-        let origin = Origin { device, address: Some(peer(web, parts).to_string()) };
-        Ok(Self { csrf: csrf(&visit), visit, is_new, origin })
+        let address = peer(web, parts);
+        let origin = Origin { device, address: Some(address.to_string()) };
+        Ok(Self { csrf: csrf(&visit), visit, is_new, origin, address })
     }
 }
 
@@ -75,6 +78,6 @@ impl Visitor {
 }
 
 /// What a form carries, derived from a cookie that another site can neither read nor set.
-fn csrf(cookie: &str) -> String {
+pub(in crate::http) fn csrf(cookie: &str) -> String {
     sha256(format!("csrf {cookie}"))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use maud::{Markup, html};
 
 use super::browser::{SignedIn, Visitor};
@@ -44,6 +45,22 @@ impl Fields {
         }
         let message = "this form is from another session, or from another site; open the page again and send it from there";
         Err(Failure::new(StatusCode::FORBIDDEN, "form_not_ours", message))
+    }
+}
+
+/// The fields of a query, where a name may stand several times.
+pub(in crate::http) struct QueryFields(pub(in crate::http) Fields);
+
+impl FromRequestParts<Arc<Web>> for QueryFields {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Web>) -> Result<Self, Failure> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        if pairs.iter().any(|(_, value)| value.contains('\0')) {
+            return Err(Failure::bad_request("the address holds a character that no text has"));
+        }
+        Ok(Self(Fields(pairs)))
     }
 }
 

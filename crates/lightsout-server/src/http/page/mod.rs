@@ -11,9 +11,9 @@ mod words;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 pub(super) use self::assets::asset;
-pub(super) use self::browser::{SignedIn, Visitor};
+pub(super) use self::browser::{SignedIn, Visitor, csrf as csrf_of};
 pub(super) use self::cookies::{Cookies, SESSION, clear_cookie, set_cookie};
-pub(super) use self::form::{Fields, SignedForm, VisitorForm, csrf_field};
+pub(super) use self::form::{Fields, QueryFields, SignedForm, VisitorForm, csrf_field};
 pub(super) use self::frame::{Place, error_page, page, plain_page};
 pub(super) use self::words::{counted, instant};
 

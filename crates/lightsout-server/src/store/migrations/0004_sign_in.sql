@@ -101,3 +101,6 @@ CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
 
 ALTER TABLE tokens ADD COLUMN grant_id TEXT {bytewise};
 CREATE INDEX tokens_by_grant ON tokens (grant_id);
+
+-- The console finds people by the beginning of their name.
+CREATE INDEX users_by_name ON users (enterprise_id, name_folded, user_id);

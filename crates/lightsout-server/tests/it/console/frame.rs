@@ -34,10 +34,10 @@ both! {
     async fn ending_a_person_ends_their_console(h: &mut Harness) {
         let user_id = h.user("uma").await;
         let mut browser = Browser::of(h, &user_id).await;
-        browser.get("/console").await.is(200);
+        browser.get("/console").await.is(303).sends_to("/console/account");
         h.advance(1);
         let id = h.terminate(&user_id).await;
-        browser.get("/console").await.is(303).sends_to("/sign-in?return_to=%2Fconsole&was=ended");
+        browser.get("/console/account").await.is(303).sends_to("/sign-in?return_to=%2Fconsole%2Faccount&was=ended");
         h.run_until_done(&id).await;
     }
 }
