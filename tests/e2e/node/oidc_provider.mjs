@@ -123,7 +123,7 @@ const server = http.createServer(async (request, response) => {
     if (request.method === "GET") {
       response.setHeader("content-type", "text/html; charset=utf-8");
       return response.end(
-        `<!doctype html><html lang="en"><title>Acme ID</title><form method="post"><label>Who are you? <input name="login"></label><button>Go on</button></form>`,
+        `<!doctype html><html lang="en"><title>Acme ID</title><link rel="icon" href="data:,"><form method="post"><label>Who are you? <input name="login"></label><button>Go on</button></form>`,
       );
     }
     let body = "";

@@ -25,7 +25,7 @@ use crate::exit::Usage;
 /// How long the last page may take to reach the browser.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 const HEADERS: [(header::HeaderName, &str); 4] = [
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'"),
     (header::CACHE_CONTROL, "no-store"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
