@@ -134,6 +134,8 @@ pub struct Settings {
     pub session_life_ms: i64,
     /// Life of a sign-in to the service's own pages.
     pub sign_in_life_ms: i64,
+    /// Whether people may sign in to the command line (`lightsout login`) with the browser.
+    pub command_line: bool,
     /// Life of a refresh token; each use gives a new one.
     pub refresh_life_ms: i64,
     /// What is added to a cutoff for a begin that an app reports.
@@ -162,6 +164,7 @@ impl Default for Settings {
             token_life_ms: 3_600_000,
             session_life_ms: 30 * DAY_MS,
             sign_in_life_ms: 12 * 3_600_000,
+            command_line: true,
             refresh_life_ms: 60 * DAY_MS,
             registry_clock_skew_ms: 5_000,
             give_up_after_ms: DAY_MS,

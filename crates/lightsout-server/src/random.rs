@@ -45,12 +45,12 @@ impl Random {
 
     /// A key of 160 bits, as RFC 4226 recommends for one-time passwords.
     pub fn otp_key(&self) -> [u8; 20] {
-        self.with(|rng| rng.random())
+        self.with(rand::RngExt::random)
     }
 
     /// The salt of a password: 128 bits.
     pub fn salt(&self) -> [u8; 16] {
-        self.with(|rng| rng.random())
+        self.with(rand::RngExt::random)
     }
 
     /// A number from 0 up to, not including, 1.

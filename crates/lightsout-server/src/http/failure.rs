@@ -15,6 +15,9 @@ use crate::ops;
 use crate::ops::tokens::AuthError;
 use crate::store::DbError;
 
+/// `WWW-Authenticate` of an answer that asks for a token.
+const CHALLENGE: &str = "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\"";
+
 /// An answer other than success. [`render`] gives it its body, when the interface and the request
 /// id are known.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ pub(super) struct Failure {
     pub(super) context_info: Option<Value>,
     pub(super) retry_after_s: Option<u64>,
     /// Whether the answer asks for a token (`WWW-Authenticate`).
-    challenge: Option<&'static str>,
+    challenge: bool,
     /// Where a browser is sent instead.
     location: Option<String>,
 }
@@ -66,7 +69,7 @@ impl Failure {
             message: message.into(),
             context_info: None,
             retry_after_s: None,
-            challenge: None,
+            challenge: false,
             location: None,
         }
     }
@@ -102,10 +105,17 @@ impl Failure {
     }
 
     pub(super) fn unauthorized() -> Self {
-        let challenge = "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\"";
         Self {
-            challenge: Some(challenge),
+            challenge: true,
             ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The access token provided is invalid.")
+        }
+    }
+
+    /// A client that did not show by HTTP Basic who it is (RFC 6749, section 5.2).
+    pub(super) fn basic(message: impl Into<String>) -> Self {
+        Self {
+            challenge: Some("Basic realm=\"Service\", charset=\"UTF-8\""),
+            ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", message)
         }
     }
 
@@ -143,8 +153,8 @@ impl Failure {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         if let Some(location) = self.location.as_ref().and_then(|to| HeaderValue::try_from(to).ok()) {
             headers.insert(header::LOCATION, location);

@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 
 use super::{
-    Web, barriers, console, events, groups, memberships, oauth, openapi, page, probes, sessions, sign_in,
-    terminate, terminations, users,
+    Web, authorize, barriers, console, events, groups, memberships, metadata, oauth, openapi, page, probes,
+    sessions, sign_in, terminate, terminations, users,
 };
 
 macro_rules! routes {
@@ -42,6 +42,9 @@ routes! {
     get "/2.0/group_memberships/{group_membership_id}" => memberships::read,
     put "/2.0/group_memberships/{group_membership_id}" => memberships::update,
     delete "/2.0/group_memberships/{group_membership_id}" => memberships::delete,
+    get "/api/oauth2/authorize" => authorize::ask,
+    post "/api/oauth2/authorize" => authorize::answer,
+    get "/.well-known/oauth-authorization-server" => metadata::read,
     post "/oauth2/token" => oauth::token,
     post "/oauth2/revoke" => oauth::revoke,
     post "/oauth2/introspect" => oauth::introspect,

@@ -3,10 +3,13 @@
 
 pub mod admin;
 pub mod apps;
+pub mod authorize;
 mod body;
 pub mod chain;
+pub mod clients;
 pub mod credentials;
 pub mod events;
+pub mod grants;
 pub mod groups;
 pub mod import;
 pub mod log;

@@ -154,9 +154,10 @@ pub async fn person(
     let counts = app.db.count_sessions(&[user_id.to_owned()], now).await?;
     let mut groups = app.db.list_groups_of(user_id, reach.among(), groups_offset, PAGE + 1).await?;
     let more_groups = cut(&mut groups);
-    let past = match may_read_past(caller) {
-        true => Some(app.db.list_terminations_of(&caller.enterprise_id.0, user_id, NEWEST, PAST_MAX).await?),
-        false => None,
+    let past = if access::may_read_events(caller).is_ok() {
+        Some(app.db.list_terminations_of(&caller.enterprise_id.0, user_id, NEWEST, PAST_MAX).await?)
+    } else {
+        None
     };
     Ok(Person {
         apps: apps(app, &sessions).await?,
@@ -170,10 +171,6 @@ pub async fn person(
         past,
         user,
     })
-}
-
-fn may_read_past(caller: &Caller) -> bool {
-    access::may_read_events(caller).is_ok()
 }
 
 async fn find(app: &App, caller: &Caller, user_id: &str) -> Result<(Reach, UserRow), Error> {

@@ -23,17 +23,14 @@ pub(in crate::http) async fn find(
     query: Query,
 ) -> Result<Html<String>, Failure> {
     let term = query.text("q").map(str::trim).filter(|term| !term.is_empty());
-    let below = match term {
-        Some(term) => {
-            let found = people::search(&web.app, &signed_in.caller, term).await;
-            results(term, &found.map_err(|error| refused(&signed_in, error))?)
-        }
-        None => {
-            let beginning = people::begin(&web.app, &signed_in.caller).await;
-            match beginning.map_err(|error| refused(&signed_in, error))? {
-                Beginning::Terminations(rows) => newest(&rows),
-                Beginning::Groups(groups) => own_groups(&groups),
-            }
+    let below = if let Some(term) = term {
+        let found = people::search(&web.app, &signed_in.caller, term).await;
+        results(term, &found.map_err(|error| refused(&signed_in, error))?)
+    } else {
+        let beginning = people::begin(&web.app, &signed_in.caller).await;
+        match beginning.map_err(|error| refused(&signed_in, error))? {
+            Beginning::Terminations(rows) => newest(&rows),
+            Beginning::Groups(groups) => own_groups(&groups),
         }
     };
     let title = term.map_or_else(|| "Find".to_owned(), |term| format!("Find {term}"));
@@ -78,7 +75,7 @@ fn results(term: &str, found: &Found) -> Markup {
         form method="get" action="/console/end" {
             @if !found.people.is_empty() {
                 h2 { "People" }
-                (people_table(&found.people, true))
+                (people_table(&found.people))
                 @if found.more_people { (too_many("people")) }
             }
             @if !found.groups.is_empty() {
@@ -95,26 +92,24 @@ fn too_many(what: &str) -> Markup {
     html! { p.message.warn { "There are more " (what) ": these are the first " (people::FOUND_MAX) ". Type more of the login or name to narrow it down." } }
 }
 
-/// People, one a row; with boxes to choose them.
-pub(super) fn people_table(people: &[UserRow], choose: bool) -> Markup {
+/// People, one a row, with boxes to choose them.
+pub(super) fn people_table(people: &[UserRow]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="People" {
-            table {
+            table.cards {
                 caption.aside { "People" }
                 thead { tr {
-                    @if choose { th scope="col" { span.aside { "Choose" } } }
-                    th scope="col" { "Name" } th scope="col" { "Login" } th scope="col" { "Role and status" } th scope="col" { "Id" }
+                    th scope="col" { span.aside { "Choose" } } th scope="col" { "Name" } th scope="col" { "Login" }
+                    th scope="col" { "Role and status" } th scope="col" { "Id" }
                 } }
                 tbody {
                     @for person in people {
                         tr {
-                            @if choose {
-                                td.choose { input type="checkbox" name="user" value=(person.user_id) aria-label={ "Choose " (person.name) }; }
-                            }
+                            td.choose { input type="checkbox" name="user" value=(person.user_id) aria-label={ "Choose " (person.name) }; }
                             th.name scope="row" { a href={ "/console/people/" (person.user_id) } { (person.name) } }
-                            td { (person.login.as_deref().unwrap_or("none")) }
-                            td { (tags(person)) }
-                            td.number { (person.user_id) }
+                            td data-name="Login" { span { (person.login.as_deref().unwrap_or("none")) } }
+                            td data-name="Role" { span { @if person.role() == Role::User { span.faint { "user" } } (tags(person)) } }
+                            td data-name="Id" { code { (person.user_id) } }
                         }
                     }
                 }
@@ -127,7 +122,7 @@ pub(super) fn people_table(people: &[UserRow], choose: bool) -> Markup {
 pub(super) fn tags(person: &UserRow) -> Markup {
     html! {
         @match person.role() {
-            Role::User => { span.faint { "user" } }
+            Role::User => {}
             Role::Coadmin => { span.tag.warn { "coadmin" } }
             Role::Admin => { span.tag.warn { "admin" } }
         }
@@ -138,7 +133,7 @@ pub(super) fn tags(person: &UserRow) -> Markup {
 fn groups_table(groups: &[GroupRow]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Groups" {
-            table {
+            table.cards {
                 caption.aside { "Groups" }
                 thead { tr { th scope="col" { span.aside { "Choose" } } th scope="col" { "Name" } th scope="col" { "Id" } } }
                 tbody {
@@ -146,7 +141,7 @@ fn groups_table(groups: &[GroupRow]) -> Markup {
                         tr {
                             td.choose { input type="checkbox" name="group" value=(group.group_id) aria-label={ "Choose the group " (group.name) }; }
                             th.name scope="row" { a href={ "/console/groups/" (group.group_id) } { (group.name) } }
-                            td.number { (group.group_id) }
+                            td data-name="Id" { code { (group.group_id) } }
                         }
                     }
                 }
@@ -181,7 +176,7 @@ fn newest(rows: &[TerminationRow]) -> Markup {
 pub(super) fn terminations_table(caption: &str, rows: &[TerminationRow]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(caption) {
-            table {
+            table.cards {
                 caption.aside { (caption) }
                 thead { tr {
                     th scope="col" { "Accepted" } th scope="col" { "State" } th.number scope="col" { "People" }
@@ -191,10 +186,10 @@ pub(super) fn terminations_table(caption: &str, rows: &[TerminationRow]) -> Mark
                     @for row in rows {
                         tr {
                             th.name scope="row" { a href={ "/console/terminations/" (row.termination_id) } { (instant(row.created_at)) } }
-                            td { (state(&row.state)) }
-                            td.number { (number(row.people.unsigned_abs())) }
-                            td { (row.asked_by_login.as_deref().unwrap_or(&row.asked_by)) }
-                            td { @match &row.reason { Some(reason) => { (reason) } None => { span.faint { "none given" } } } }
+                            td data-name="State" { (state(&row.state)) }
+                            td.number data-name="People" { (number(row.people.unsigned_abs())) }
+                            td data-name="Asked by" { span { (row.asked_by_login.as_deref().unwrap_or(&row.asked_by)) } }
+                            td.long data-name="Reason" { span { @match &row.reason { Some(reason) => { (reason) } None => { span.faint { "none given" } } } } }
                         }
                     }
                 }

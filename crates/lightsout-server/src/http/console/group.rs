@@ -53,7 +53,7 @@ pub(in crate::http) async fn group(
             p.panel.empty { @if after.is_empty() { "Nobody is in this group." } @else { "No more members." } }
         } @else {
             form method="get" action="/console/end" {
-                (people_table(&found.members, true))
+                (people_table(&found.members))
                 div.actions { button.quiet.ending type="submit" { "End sessions of the chosen" } }
             }
         }

@@ -133,7 +133,7 @@ fn registered(signed_in: &SignedIn, person: &Person) -> Markup {
             p.panel.empty { "No live session is registered here." }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Registered sessions" {
-                table {
+                table.cards {
                     caption { (counted(person.sessions_count, "live session", "live sessions")) }
                     thead { tr {
                         th scope="col" { "App" } th scope="col" { "Began" } th scope="col" { "Last seen" } th scope="col" { "Device" }
@@ -159,11 +159,11 @@ fn session_row(signed_in: &SignedIn, person: &Person, session: &SessionRow) -> M
     html! {
         tr {
             th.name scope="row" { (app) @if mine { " " span.tag { "you, now" } } }
-            td.when { (instant(session.began_at)) }
-            td { span.faint { "not told" } }
-            td.device { @match &session.device { Some(device) => { (device) } None => { span.faint { "not told" } } } }
-            td { @match &session.address { Some(address) => { (address) } None => { span.faint { "not told" } } } }
-            td.when { (instant(session.expires_at)) }
+            td.when data-name="Began" { (instant(session.began_at)) }
+            td data-name="Last seen" { (told(None)) }
+            td.long data-name="Device" { (device(session.device.as_deref())) }
+            td data-name="Address" { (told(session.address.as_deref())) }
+            td.when data-name="Expires" { (instant(session.expires_at)) }
             td {
                 @if person.may_end.is_ok() {
                     form method="post" action={ "/console/sessions/" (session.session_hash) "/end" } {
@@ -175,6 +175,46 @@ fn session_row(signed_in: &SignedIn, person: &Person, session: &SessionRow) -> M
             }
         }
     }
+}
+
+fn told(text: Option<&str>) -> Markup {
+    html! { @match text { Some(text) => { span { (text) } } None => { span.faint { "not told" } } } }
+}
+
+/// A browser by its name and system, its own words on hover; another device as it calls itself.
+fn device(own: Option<&str>) -> Markup {
+    match own.and_then(|own| Some((own, browser(own)?))) {
+        Some((own, short)) => html! { span title=(own) { (short) } },
+        None => told(own),
+    }
+}
+
+/// What a `User-Agent` header says in few words, where it is a known browser's.
+fn browser(own: &str) -> Option<String> {
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("HeadlessChrome/", "Chrome without a window"),
+        ("Chrome/", "Chrome"),
+        ("Firefox/", "Firefox"),
+        ("Version/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 7] = [
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Windows", "Windows"),
+        ("CrOS", "ChromeOS"),
+        ("Macintosh", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    if !own.starts_with("Mozilla/5.0 (") {
+        return None;
+    }
+    let (mark, name) = BROWSERS.iter().find(|(mark, _)| own.contains(mark))?;
+    let version: String = own.split(mark).nth(1)?.chars().take_while(char::is_ascii_digit).collect();
+    let (_, system) = SYSTEMS.iter().find(|(mark, _)| own.contains(mark))?;
+    Some(format!("{name} {version}, {system}"))
 }
 
 fn groups(person: &Person, offset: i64) -> Markup {
@@ -211,6 +251,38 @@ fn past_terminations(past: &[TerminationRow]) -> Markup {
         } @else {
             (terminations_table("Past terminations", past))
             p.faint { "The newest " (past.len()) ", looked for among the newest " (newest) " of the enterprise." }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_browsers_are_named_and_others_keep_their_words() {
+        let cases = [
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                Some("Edge 142, Windows"),
+            ),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                Some("Chrome 142, Linux"),
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 Mobile/15E148 Safari/604.1",
+                Some("Safari 19, iPhone"),
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:144.0) Gecko/20100101 Firefox/144.0",
+                Some("Firefox 144, macOS"),
+            ),
+            ("A phone with Chrome/1", None),
+            ("curl/8.5.0", None),
+        ];
+        for (own, short) in cases {
+            assert_eq!(browser(own).as_deref(), short, "{own}");
         }
     }
 }

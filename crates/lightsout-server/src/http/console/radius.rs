@@ -42,10 +42,8 @@ pub(super) async fn show(
     let (of, caller, ask) = (Arc::clone(web), Arc::clone(&signed_in.caller), filled.ask);
     let looked = apart(async move {
         let radius = radius::look(&of.app, &caller, &request).await?;
-        let systems = match ask {
-            true => Some(radius::count(&of.app, &caller, &radius, PAGE_TIMEOUT).await?),
-            false => None,
-        };
+        let systems =
+            if ask { Some(radius::count(&of.app, &caller, &radius, PAGE_TIMEOUT).await?) } else { None };
         Ok((radius, systems))
     });
     let looked = looked.await?;
@@ -54,14 +52,13 @@ pub(super) async fn show(
         Some(_) => looked?,
     };
     let names = names(web, signed_in, selection, &radius).await?;
-    let systems = match systems {
-        Some(systems) => systems_table("Live sessions by system", &systems),
-        None => {
-            let query = selection.query();
-            let (load, ask) =
-                (format!("/console/end/systems?{query}"), format!("/console/end?{query}&ask=1#systems"));
-            asked_later(&load, &ask, "Ask the systems for their sessions")
-        }
+    let systems = if let Some(systems) = systems {
+        systems_table("Live sessions by system", &systems)
+    } else {
+        let query = selection.query();
+        let (load, ask) =
+            (format!("/console/end/systems?{query}"), format!("/console/end?{query}&ask=1#systems"));
+        asked_later(&load, &ask, "Ask the systems for their sessions")
     };
     let blocked = !radius.skipped.is_empty() && !selection.skip;
     let nobody = radius.people == 0;
@@ -142,12 +139,14 @@ fn whom(selection: &Selection, radius: &Radius, names: &[Named]) -> Markup {
 }
 
 fn name_of(names: &[Named], id: &str) -> Markup {
-    match names.iter().find(|named| named.id == id) {
-        Some(named) => html! {
+    let named = names.iter().find(|named| named.id == id);
+    html! {
+        @if let Some(named) = named {
             (named.name)
             @if let Some(login) = &named.login { " " span.faint { "(" (login) ")" } }
-        },
-        None => html! { code { (id) } },
+        } @else {
+            code { (id) }
+        }
     }
 }
 

@@ -4,5 +4,6 @@ mod end;
 mod find;
 mod frame;
 mod log;
+mod oauth;
 mod sign_in;
 mod watch;
