@@ -24,8 +24,12 @@ use crate::exit::Usage;
 
 /// How long the last page may take to reach the browser.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
+const STYLE: &str =
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem}";
+/// It names the style by its digest.
+const POLICY: &str = "default-src 'none'; style-src 'sha256-WXdJjm7x2JpYC5Qic1Y1TYW4fNaXjKvMhbIVKhMPoFg='; img-src data:; base-uri 'none'; frame-ancestors 'none'";
 const HEADERS: [(header::HeaderName, &str); 4] = [
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; img-src data:; base-uri 'none'; frame-ancestors 'none'"),
+    (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::CACHE_CONTROL, "no-store"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -153,7 +157,7 @@ impl IntoResponse for Page {
             ),
         };
         let page = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\"><title>{title}</title></head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>\n"
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\"><link rel=\"icon\" href=\"data:,\"><title>{title}</title><style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>\n"
         );
         (status, HEADERS, Html(page)).into_response()
     }
