@@ -10,7 +10,7 @@ use lightsout_server::ops::sign_in::Policy;
 use lightsout_server::ops::{credentials, identities, second_factor};
 use serde_json::{Value, json};
 
-use crate::login::ask_terminal;
+use crate::ask::ask_terminal;
 
 #[derive(Subcommand)]
 pub(crate) enum People {
