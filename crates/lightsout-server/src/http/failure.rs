@@ -26,10 +26,30 @@ pub(super) struct Failure {
     pub(super) message: String,
     pub(super) context_info: Option<Value>,
     pub(super) retry_after_s: Option<u64>,
-    /// Whether the answer asks for a token (`WWW-Authenticate`).
-    challenge: Option<&'static str>,
+    /// What the answer asks for (`WWW-Authenticate`).
+    challenge: Option<Challenge>,
     /// Where a browser is sent instead.
     location: Option<String>,
+}
+
+/// What a caller has to show.
+#[derive(Clone, Copy, Debug)]
+enum Challenge {
+    /// A token.
+    Bearer,
+    /// A client's id and secret.
+    Basic,
+}
+
+impl Challenge {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Bearer => {
+                "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\""
+            }
+            Self::Basic => "Basic realm=\"Service\", charset=\"UTF-8\"",
+        }
+    }
 }
 
 /// The interfaces, by the words of their errors.
@@ -102,9 +122,8 @@ impl Failure {
     }
 
     pub(super) fn unauthorized() -> Self {
-        let challenge = "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\"";
         Self {
-            challenge: Some(challenge),
+            challenge: Some(Challenge::Bearer),
             ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The access token provided is invalid.")
         }
     }
@@ -112,7 +131,7 @@ impl Failure {
     /// A client that did not show by HTTP Basic who it is (RFC 6749, section 5.2).
     pub(super) fn basic(message: impl Into<String>) -> Self {
         Self {
-            challenge: Some("Basic realm=\"Service\", charset=\"UTF-8\""),
+            challenge: Some(Challenge::Basic),
             ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", message)
         }
     }
@@ -152,7 +171,7 @@ impl Failure {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge.text()));
         }
         if let Some(location) = self.location.as_ref().and_then(|to| HeaderValue::try_from(to).ok()) {
             headers.insert(header::LOCATION, location);
