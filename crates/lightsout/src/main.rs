@@ -1,6 +1,7 @@
 //! The `lightsout` command: the service, its set-up, and a client.
 
 mod admin;
+mod apps;
 mod confirm;
 mod connect;
 mod demo;
