@@ -13,6 +13,7 @@ use lightsout_server::ops::{admin, import};
 use lightsout_server::server;
 use serde_json::{Value, json};
 
+use crate::apps::Apps;
 use crate::output::say;
 use crate::people::People;
 
@@ -48,56 +49,8 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         admin_name: String,
     },
-    /// Makes an app: a client id and a secret, with a service account.
-    #[command(
-        after_help = "Example:\n  lightsout admin app --enterprise 12 --name shop --right sessions.write,introspect"
-    )]
-    App {
-        /// The enterprise's id.
-        #[arg(long, value_name = "ID")]
-        enterprise: String,
-        /// The app's name.
-        #[arg(long)]
-        name: String,
-        /// Scopes: manage_managed_users, manage_groups, manage_enterprise_properties.
-        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
-        scopes: Vec<String>,
-        /// Rights on the registry: sessions.write, sessions.read, introspect, feed.
-        #[arg(long = "right", value_name = "RIGHT", value_delimiter = ',')]
-        rights: Vec<String>,
-        /// Lets it end the sessions of admins and coadmins, too.
-        #[arg(long)]
-        may_end_admins: bool,
-        /// Lets it ask for users' tokens; those of admins and coadmins with --may-end-admins only.
-        #[arg(long)]
-        user_tokens: bool,
-        /// Takes assertions that are addressed to Box, as Box's own SDKs write them.
-        #[arg(long)]
-        box_audience: bool,
-        /// Where a browser may be sent back to after a sign-in; may stand several times.
-        #[arg(long = "redirect-uri", value_name = "URI")]
-        redirect_uris: Vec<String>,
-        /// Makes it a public client, which has no secret: a program on people's devices.
-        #[arg(long, requires = "redirect_uris", conflicts_with_all = ["rights", "may_end_admins", "user_tokens", "box_audience"])]
-        public: bool,
-    },
-    /// Gives an app another secret; the old one is dead at once.
-    #[command(after_help = "Example:\n  lightsout admin rotate-secret --client-id app_1")]
-    RotateSecret {
-        /// The app's client id.
-        #[arg(long, value_name = "ID")]
-        client_id: String,
-    },
-    /// Adds a public key to an app, for signed assertions (JWT).
-    #[command(after_help = "Example:\n  lightsout admin key --client-id app_1 --public-key app.pem")]
-    Key {
-        /// The app's client id.
-        #[arg(long, value_name = "ID")]
-        client_id: String,
-        /// An RSA public key in PEM.
-        #[arg(long, value_name = "FILE")]
-        public_key: PathBuf,
-    },
+    #[command(flatten)]
+    Apps(Apps),
     /// Makes a developer token for a person.
     #[command(after_help = "Example:\n  lightsout admin token --login ada@acme.example --minutes 15")]
     Token {
@@ -157,36 +110,7 @@ impl Admin {
                     format!("enterprise_id  {enterprise}\nadmin_id       {user}"),
                 )
             }
-            Command::App {
-                enterprise,
-                name,
-                scopes,
-                rights,
-                may_end_admins,
-                user_tokens,
-                box_audience,
-                redirect_uris,
-                public,
-            } => {
-                let new = admin::NewApp {
-                    enterprise_id: enterprise,
-                    name,
-                    scopes,
-                    rights,
-                    may_end_admins,
-                    user_tokens,
-                    box_audience,
-                    redirect_uris,
-                };
-                if public { create_public_app(&app, &new).await? } else { create_app(&app, &new).await? }
-            }
-            Command::RotateSecret { client_id } => rotate_secret(&app, &client_id).await?,
-            Command::Key { client_id, public_key } => {
-                let pem = std::fs::read_to_string(&public_key)
-                    .with_context(|| format!("cannot read {}", public_key.display()))?;
-                let key = admin::add_key(&app, &client_id, &pem).await?;
-                (json!({"key_id": key}), format!("key_id  {key}"))
-            }
+            Command::Apps(command) => command.run(&app).await?,
             Command::Token { login, scopes, minutes } => {
                 let token = admin::create_token(&app, &login, &scopes, i64::from(minutes) * 60_000).await?;
                 (
@@ -228,36 +152,6 @@ impl Admin {
         };
         write().with_context(|| format!("cannot write {}", file.display()))
     }
-}
-
-async fn create_app(
-    app: &lightsout_server::app::App,
-    new: &admin::NewApp,
-) -> anyhow::Result<(Value, String)> {
-    let (id, secret) = admin::create_app(app, new).await?;
-    let mut text = format!("client_id      {id}\nclient_secret  {secret}\n\nThe secret is shown this once.");
-    if new.box_audience {
-        text.push_str(
-            "\nThis app takes assertions addressed to Box. Never register a key here that Box knows, too: \
-             whoever sees one assertion could use it at the other.",
-        );
-    }
-    Ok((json!({"client_id": id, "client_secret": secret}), text))
-}
-
-async fn create_public_app(
-    app: &lightsout_server::app::App,
-    new: &admin::NewApp,
-) -> anyhow::Result<(Value, String)> {
-    let id = admin::create_public_app(app, new).await?;
-    Ok((json!({"client_id": id}), format!("client_id  {id}\n\nIt is a public client: it has no secret.")))
-}
-
-async fn rotate_secret(app: &lightsout_server::app::App, client_id: &str) -> anyhow::Result<(Value, String)> {
-    let secret = admin::rotate_secret(app, client_id).await?;
-    let text =
-        format!("client_secret  {secret}\n\nIt is shown this once. The old secret is dead; tokens live on.");
-    Ok((json!({"client_id": client_id, "client_secret": secret}), text))
 }
 
 fn imported(report: &import::Report) -> (Value, String) {

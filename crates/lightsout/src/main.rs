@@ -2,6 +2,7 @@
 
 mod admin;
 mod ask;
+mod apps;
 mod confirm;
 mod connect;
 mod demo;

@@ -26,21 +26,23 @@ pub(super) struct Failure {
     pub(super) message: String,
     pub(super) context_info: Option<Value>,
     pub(super) retry_after_s: Option<u64>,
-    /// Whether the answer asks for a token (`WWW-Authenticate`).
+    /// What the answer asks for (`WWW-Authenticate`).
     challenge: Option<Challenge>,
     /// Where a browser is sent instead.
     location: Option<String>,
 }
 
-/// How a caller is asked to say who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a caller has to show.
+#[derive(Clone, Copy, Debug)]
 enum Challenge {
+    /// A token.
     Bearer,
+    /// A client's id and secret.
     Basic,
 }
 
 impl Challenge {
-    fn as_str(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
             Self::Bearer => {
                 "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\""
@@ -169,7 +171,7 @@ impl Failure {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge.as_str()));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge.text()));
         }
         if let Some(location) = self.location.as_ref().and_then(|to| HeaderValue::try_from(to).ok()) {
             headers.insert(header::LOCATION, location);

@@ -91,7 +91,7 @@ both! {
             shown.is(303).sends_to(&format!("{CALLBACK}?error={error}&"));
             Browser::new(h).get(&path).await.is(303).sends_to("/sign-in?return_to=");
             // The form is checked like the page.
-            browser.get("/console/account").await;
+            browser.get(&app.asks(&[])).await.is(200);
             browser.post(&path, &[("decision", "allow")]).await.is(303).sends_to(&format!("{CALLBACK}?error={error}&"));
         }
         assert!(logged(h).await.is_empty());
