@@ -1,5 +1,7 @@
 //! What every operation works with: the database, the clock, the systems, the settings.
 
+mod looks;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use self::looks::{ChainLook, Looks, Stretch};
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
 use crate::domain::circuit::Circuit;
@@ -28,6 +31,8 @@ pub struct App {
     pub settings: Settings,
     /// What checks need, in memory.
     pub index: Index,
+    /// What people looked at last.
+    pub looks: Looks,
     wake: watch::Sender<()>,
 }
 
@@ -129,6 +134,8 @@ pub struct Settings {
     pub session_life_ms: i64,
     /// Life of a sign-in to the service's own pages.
     pub sign_in_life_ms: i64,
+    /// Whether people may sign in to the command line (`lightsout login`) with the browser.
+    pub command_line: bool,
     /// Life of a refresh token; each use gives a new one.
     pub refresh_life_ms: i64,
     /// What is added to a cutoff for a begin that an app reports.
@@ -157,6 +164,7 @@ impl Default for Settings {
             token_life_ms: 3_600_000,
             session_life_ms: 30 * DAY_MS,
             sign_in_life_ms: 12 * 3_600_000,
+            command_line: true,
             refresh_life_ms: 60 * DAY_MS,
             registry_clock_skew_ms: 5_000,
             give_up_after_ms: DAY_MS,
@@ -194,7 +202,8 @@ impl App {
             sessions_max: settings.index_sessions_max,
         };
         let index = Index::new(db.clone(), clock.clone(), index);
-        Arc::new(Self { db, clock, random, systems, settings, index, wake: watch::Sender::new(()) })
+        let wake = watch::Sender::new(());
+        Arc::new(Self { db, clock, random, systems, settings, index, looks: Looks::default(), wake })
     }
 
     /// Commits a transaction that appended events. When this returns, every check on this node knows of

@@ -74,6 +74,19 @@ enum Command {
         /// Takes assertions that are addressed to Box, as Box's own SDKs write them.
         #[arg(long)]
         box_audience: bool,
+        /// Where a browser may be sent back to after a sign-in; may stand several times.
+        #[arg(long = "redirect-uri", value_name = "URI")]
+        redirect_uris: Vec<String>,
+        /// Makes it a public client, which has no secret: a program on people's devices.
+        #[arg(long, requires = "redirect_uris", conflicts_with_all = ["rights", "may_end_admins", "user_tokens", "box_audience"])]
+        public: bool,
+    },
+    /// Gives an app another secret; the old one is dead at once.
+    #[command(after_help = "Example:\n  lightsout admin rotate-secret --client-id app_1")]
+    RotateSecret {
+        /// The app's client id.
+        #[arg(long, value_name = "ID")]
+        client_id: String,
     },
     /// Adds a public key to an app, for signed assertions (JWT).
     #[command(after_help = "Example:\n  lightsout admin key --client-id app_1 --public-key app.pem")]
@@ -144,7 +157,17 @@ impl Admin {
                     format!("enterprise_id  {enterprise}\nadmin_id       {user}"),
                 )
             }
-            Command::App { enterprise, name, scopes, rights, may_end_admins, user_tokens, box_audience } => {
+            Command::App {
+                enterprise,
+                name,
+                scopes,
+                rights,
+                may_end_admins,
+                user_tokens,
+                box_audience,
+                redirect_uris,
+                public,
+            } => {
                 let new = admin::NewApp {
                     enterprise_id: enterprise,
                     name,
@@ -153,9 +176,11 @@ impl Admin {
                     may_end_admins,
                     user_tokens,
                     box_audience,
+                    redirect_uris,
                 };
-                create_app(&app, &new).await?
+                if public { create_public_app(&app, &new).await? } else { create_app(&app, &new).await? }
             }
+            Command::RotateSecret { client_id } => rotate_secret(&app, &client_id).await?,
             Command::Key { client_id, public_key } => {
                 let pem = std::fs::read_to_string(&public_key)
                     .with_context(|| format!("cannot read {}", public_key.display()))?;
@@ -218,6 +243,21 @@ async fn create_app(
         );
     }
     Ok((json!({"client_id": id, "client_secret": secret}), text))
+}
+
+async fn create_public_app(
+    app: &lightsout_server::app::App,
+    new: &admin::NewApp,
+) -> anyhow::Result<(Value, String)> {
+    let id = admin::create_public_app(app, new).await?;
+    Ok((json!({"client_id": id}), format!("client_id  {id}\n\nIt is a public client: it has no secret.")))
+}
+
+async fn rotate_secret(app: &lightsout_server::app::App, client_id: &str) -> anyhow::Result<(Value, String)> {
+    let secret = admin::rotate_secret(app, client_id).await?;
+    let text =
+        format!("client_secret  {secret}\n\nIt is shown this once. The old secret is dead; tokens live on.");
+    Ok((json!({"client_id": client_id, "client_secret": secret}), text))
 }
 
 fn imported(report: &import::Report) -> (Value, String) {

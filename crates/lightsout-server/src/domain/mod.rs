@@ -4,4 +4,6 @@ pub mod access;
 pub mod chain;
 pub mod circuit;
 pub mod fold;
+pub mod grant;
 pub mod outcome;
+pub mod redirect;

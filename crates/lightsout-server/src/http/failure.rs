@@ -111,6 +111,14 @@ impl Failure {
         }
     }
 
+    /// A client that did not show by HTTP Basic who it is (RFC 6749, section 5.2).
+    pub(super) fn basic(message: impl Into<String>) -> Self {
+        Self {
+            challenge: Some("Basic realm=\"Service\", charset=\"UTF-8\""),
+            ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", message)
+        }
+    }
+
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self { retry_after_s: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message) }
     }

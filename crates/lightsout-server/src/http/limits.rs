@@ -88,7 +88,9 @@ impl Quota {
 
 /// Whether a route answers with a stream, or may wait for something to happen.
 pub(super) fn is_feed(path: &str) -> bool {
-    path == "/v1/barriers" || path.starts_with("/v1/terminations/") && path.ends_with("/events")
+    path == "/v1/barriers"
+        || path.starts_with("/v1/terminations/") && path.ends_with("/events")
+        || path.starts_with("/console/terminations/") && path.ends_with("/live")
 }
 
 impl Limits {

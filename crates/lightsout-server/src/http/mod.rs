@@ -1,13 +1,16 @@
 //! HTTP: parses requests into types that cannot be wrong, and renders results. It decides nothing.
 
 mod auth;
+mod authorize;
 mod barriers;
+mod client_auth;
 mod console;
 mod events;
 mod failure;
 mod groups;
 mod limits;
 mod memberships;
+mod metadata;
 mod middleware;
 mod oauth;
 mod openapi;

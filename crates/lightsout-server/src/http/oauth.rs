@@ -1,23 +1,28 @@
-//! `/oauth2`: tokens by client credentials and by signed assertion, revocation, introspection.
+//! `/oauth2`: tokens by each grant, revocation, introspection.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use lightsout_api::{AccessToken, Introspection, Problem};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Web;
 use super::auth::{Authed, peer};
+use super::client_auth::authenticate;
 use super::failure::Failure;
 use super::request::FormBody;
-use crate::ops::sessions;
+use crate::ops::clients::Client;
+use crate::ops::grants::{self, Given, Proof};
 use crate::ops::tokens::{self, Subject};
+use crate::ops::{self, sessions};
 use crate::store::AppRow;
 
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// A request without a caller, counted by address.
 pub(super) struct Anonymous;
@@ -38,17 +43,48 @@ pub(super) struct TokenForm {
     box_subject_type: Option<String>,
     box_subject_id: Option<String>,
     assertion: Option<String>,
+    code: Option<String>,
+    redirect_uri: Option<String>,
+    code_verifier: Option<String>,
+    refresh_token: Option<String>,
+    scope: Option<String>,
+    subject_token: Option<String>,
+    subject_token_type: Option<String>,
+    actor_token: Option<String>,
+    resource: Option<String>,
+    audience: Option<String>,
+    box_shared_link: Option<String>,
+    requested_token_type: Option<String>,
+}
+
+/// A token reply with what only some grants say.
+#[derive(Serialize)]
+pub(super) struct TokenReply {
+    #[serde(flatten)]
+    token: AccessToken,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
+}
+
+impl TokenReply {
+    fn of(given: Given) -> Self {
+        Self { token: given.token, scope: Some(given.scopes), issued_token_type: None }
+    }
 }
 
 /// `POST /oauth2/token`.
 pub(super) async fn token(
     State(web): State<Arc<Web>>,
     _: Anonymous,
+    headers: HeaderMap,
     FormBody(form): FormBody<TokenForm>,
-) -> Result<Json<AccessToken>, Failure> {
-    let token = match form.grant_type.as_deref() {
+) -> Result<Json<TokenReply>, Failure> {
+    let form = form.without_empty()?;
+    Ok(Json(match form.grant_type.as_deref() {
         Some("client_credentials") => {
-            let row = authenticate(&web, form.client_id, form.client_secret).await?;
+            let row = confidential(&web, &headers, &form).await?;
             let subject = match (form.box_subject_type.as_deref(), form.box_subject_id) {
                 (Some("enterprise"), Some(id)) => Subject::Enterprise(id),
                 (Some("user"), Some(id)) => Subject::User(id),
@@ -58,24 +94,100 @@ pub(super) async fn token(
                     ));
                 }
             };
-            tokens::client_credentials(&web.app, &row, subject).await?
+            plain(tokens::client_credentials(&web.app, &row, subject).await?)
         }
         Some(JWT_BEARER) => {
-            let row = authenticate(&web, form.client_id, form.client_secret).await?;
+            let row = confidential(&web, &headers, &form).await?;
             let assertion = form.assertion.ok_or_else(|| invalid_request("Send the assertion"))?;
             let audience = format!("{}/oauth2/token", web.public_url);
-            tokens::jwt_bearer(&web.app, &row, &assertion, &audience).await?
+            plain(tokens::jwt_bearer(&web.app, &row, &assertion, &audience).await?)
         }
-        Some("authorization_code" | "refresh_token" | "urn:ietf:params:oauth:grant-type:token-exchange") => {
-            let message = "The grant type is unauthorized for this client_id";
-            return Err(Failure::new(StatusCode::BAD_REQUEST, "unauthorized_client", message));
+        Some("authorization_code") => {
+            let client = authenticate(&web, &headers, form.client_id, form.client_secret).await?;
+            let code = form.code.ok_or_else(|| invalid_request("Send the code"))?;
+            let (redirect_uri, verifier) = (form.redirect_uri.as_deref(), form.code_verifier.as_deref());
+            let proof = Proof { code: &code, redirect_uri, verifier };
+            TokenReply::of(grants::exchange_code(&web.app, &client, proof).await?)
         }
+        Some("refresh_token") => {
+            let client = authenticate(&web, &headers, form.client_id, form.client_secret).await?;
+            let token = form.refresh_token.ok_or_else(|| invalid_request("Send the refresh_token"))?;
+            TokenReply::of(grants::refresh(&web.app, &client, &token, form.scope.as_deref()).await?)
+        }
+        Some(TOKEN_EXCHANGE) => exchange(&web, &form).await?,
         _ => {
             let message = "Invalid grant_type parameter or parameter missing";
             return Err(invalid_request(message));
         }
+    }))
+}
+
+impl TokenForm {
+    /// A parameter without a value counts as absent (RFC 6749, section 3.2).
+    fn without_empty(mut self) -> Result<Self, Failure> {
+        for field in [
+            &mut self.grant_type,
+            &mut self.box_subject_type,
+            &mut self.box_subject_id,
+            &mut self.assertion,
+            &mut self.code,
+            &mut self.redirect_uri,
+            &mut self.code_verifier,
+            &mut self.refresh_token,
+            &mut self.scope,
+            &mut self.subject_token,
+            &mut self.subject_token_type,
+            &mut self.actor_token,
+            &mut self.resource,
+            &mut self.audience,
+            &mut self.box_shared_link,
+            &mut self.requested_token_type,
+        ] {
+            *field = field.take().filter(|text| !text.is_empty());
+        }
+        let texts = [&self.client_id, &self.box_subject_id];
+        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+            return Err(invalid_request("A parameter holds a character that no id has"));
+        }
+        Ok(self)
+    }
+}
+
+fn plain(token: AccessToken) -> TokenReply {
+    TokenReply { token, scope: None, issued_token_type: None }
+}
+
+/// Gives a token that may do less (RFC 8693), for a token alone: Box's SDKs send no client.
+async fn exchange(web: &Web, form: &TokenForm) -> Result<TokenReply, Failure> {
+    if form.actor_token.is_some() {
+        return Err(invalid_request("This service takes no actor_token"));
+    }
+    if form.resource.is_some() || form.audience.is_some() || form.box_shared_link.is_some() {
+        let message =
+            "This service has no files: ask for fewer scopes, without resource, audience and box_shared_link";
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "invalid_target", message));
+    }
+    let requested = form.requested_token_type.as_deref();
+    if requested.is_some_and(|kind| kind != ACCESS_TOKEN) {
+        return Err(invalid_request(
+            "The requested_token_type is urn:ietf:params:oauth:token-type:access_token",
+        ));
+    }
+    let (Some(subject), Some(ACCESS_TOKEN)) = (&form.subject_token, form.subject_token_type.as_deref())
+    else {
+        let message =
+            "Send the subject_token, and as subject_token_type urn:ietf:params:oauth:token-type:access_token";
+        return Err(invalid_request(message));
     };
-    Ok(Json(token))
+    let given = grants::narrow(&web.app, subject, form.scope.as_deref()).await;
+    let given = given.map_err(|error| match error {
+        // Box's status for it.
+        ops::Error::OAuth { error: error @ "invalid_scope", description } => {
+            Failure::new(StatusCode::UNAUTHORIZED, error, description)
+        }
+        error => error.into(),
+    })?;
+    Ok(TokenReply { issued_token_type: Some(ACCESS_TOKEN), ..TokenReply::of(given) })
 }
 
 #[derive(Deserialize)]
@@ -89,11 +201,13 @@ pub(super) struct RevokeForm {
 pub(super) async fn revoke(
     State(web): State<Arc<Web>>,
     _: Anonymous,
+    headers: HeaderMap,
     FormBody(form): FormBody<RevokeForm>,
 ) -> Result<StatusCode, Failure> {
-    let row = authenticate(&web, form.client_id, form.client_secret).await?;
-    let token = form.token.ok_or_else(|| invalid_request("Send the token to revoke"))?;
-    tokens::revoke(&web.app, &row, &token).await?;
+    let client = authenticate(&web, &headers, form.client_id, form.client_secret).await?;
+    let token = form.token.filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| invalid_request("Send the token to revoke"))?;
+    grants::revoke(&web.app, &client, &token).await?;
     Ok(StatusCode::OK)
 }
 
@@ -137,15 +251,15 @@ pub(super) struct IntrospectionReply {
     token_type: Option<String>,
 }
 
-/// Checks the app's credentials, then its quota: a stranger who only knows the id uses none of it.
-async fn authenticate(web: &Web, id: Option<String>, secret: Option<String>) -> Result<AppRow, Failure> {
-    let (id, secret) = id.zip(secret).ok_or_else(|| {
-        let message = "Send client_id and client_secret in the form";
-        Failure::new(StatusCode::BAD_REQUEST, "invalid_client", message)
-    })?;
-    let row = tokens::authenticate_app(&web.app, &id, &secret).await?;
-    web.limits.take_token_of_app(&row.client_id)?;
-    Ok(row)
+/// An app that proved who it is: what a public client cannot.
+async fn confidential(web: &Web, headers: &HeaderMap, form: &TokenForm) -> Result<Box<AppRow>, Failure> {
+    match authenticate(web, headers, form.client_id.clone(), form.client_secret.clone()).await? {
+        Client::App(row) if row.public_at.is_none() => Ok(row),
+        Client::App(_) | Client::CommandLine => {
+            let message = "The grant type is unauthorized for this client_id";
+            Err(Failure::new(StatusCode::BAD_REQUEST, "unauthorized_client", message))
+        }
+    }
 }
 
 fn invalid_request(message: &str) -> Failure {

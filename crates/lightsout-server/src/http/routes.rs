@@ -6,8 +6,8 @@ use axum::Router;
 use axum::routing::{delete, get, post, put};
 
 use super::{
-    Web, barriers, console, events, groups, memberships, oauth, openapi, page, probes, sessions, sign_in,
-    terminate, terminations, users,
+    Web, authorize, barriers, console, events, groups, memberships, metadata, oauth, openapi, page, probes,
+    sessions, sign_in, terminate, terminations, users,
 };
 
 macro_rules! routes {
@@ -42,6 +42,9 @@ routes! {
     get "/2.0/group_memberships/{group_membership_id}" => memberships::read,
     put "/2.0/group_memberships/{group_membership_id}" => memberships::update,
     delete "/2.0/group_memberships/{group_membership_id}" => memberships::delete,
+    get "/api/oauth2/authorize" => authorize::ask,
+    post "/api/oauth2/authorize" => authorize::answer,
+    get "/.well-known/oauth-authorization-server" => metadata::read,
     post "/oauth2/token" => oauth::token,
     post "/oauth2/revoke" => oauth::revoke,
     post "/oauth2/introspect" => oauth::introspect,
@@ -72,6 +75,14 @@ routes! {
     post "/console/account/password" => console::change_password,
     get "/sign-in" => sign_in::form,
     post "/sign-in" => sign_in::enter,
+    get "/console/terminations" => console::termination::list,
+    get "/console/terminations/{termination_id}" => console::termination::show,
+    get "/console/terminations/{termination_id}/live" => console::live::live,
+    get "/console/terminations/{termination_id}/outcomes.csv" => console::outcomes::csv,
+    get "/console/terminations/{termination_id}/outcomes.json" => console::outcomes::json,
+    post "/console/terminations/{termination_id}/retry" => console::termination::retry,
+    get "/console/log" => console::log::show,
+    get "/console/log/chain" => console::log::chain,
     post "/sign-out" => sign_in::sign_out,
     get "/set-password/{link}" => sign_in::password_form,
     post "/set-password/{link}" => sign_in::set_password,

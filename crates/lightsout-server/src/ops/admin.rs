@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Error, groups, user_reference, users};
 use crate::app::App;
 use crate::domain::access::{RIGHTS, SCOPES};
+use crate::domain::redirect;
 use crate::random::sha256;
 use crate::store::{AppKeyRow, AppRow, DbError, NewEvent, TokenRow, UserRow};
 
@@ -64,17 +65,43 @@ pub struct NewApp {
     pub user_tokens: bool,
     /// Whether it may send assertions addressed to Box.
     pub box_audience: bool,
+    /// Where a browser may be sent back to after a sign-in.
+    pub redirect_uris: Vec<String>,
 }
 
 /// Makes an app and its service account. The secret is returned this once.
 pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), Error> {
+    let secret = app.random.secret();
+    let client_id = insert_app(app, new, Some(&secret)).await?;
+    Ok((client_id, secret))
+}
+
+/// Makes an app that can keep no secret: a program on people's devices. All it can do is ask people to sign
+/// in.
+pub async fn create_public_app(app: &App, new: &NewApp) -> Result<ClientId, Error> {
+    if new.may_end_admins || new.user_tokens || new.box_audience || !new.rights.is_empty() {
+        let message = "a public app cannot prove who it is, so it can have nothing of its own: no rights, no \
+                       tokens without a sign-in, no power over admins";
+        return Err(Error::invalid(message));
+    }
+    if new.redirect_uris.is_empty() {
+        return Err(Error::invalid("a public app has a redirect URI: it can do nothing but sign people in"));
+    }
+    insert_app(app, new, None).await
+}
+
+async fn insert_app(app: &App, new: &NewApp, secret: Option<&str>) -> Result<ClientId, Error> {
     known("scope", &new.scopes, &SCOPES)?;
     known("right", &new.rights, &RIGHTS)?;
+    for uri in &new.redirect_uris {
+        redirect::may_register(uri, secret.is_none())
+            .map_err(|why| Error::invalid(format!("{uri:?}: {why}")))?;
+    }
     if app.db.find_enterprise(&new.enterprise_id).await?.is_none() {
         return Err(Error::not_found("enterprise", &new.enterprise_id));
     }
     let now = app.clock.now_ms();
-    let (client_id, secret) = (app.random.id("app_"), app.random.secret());
+    let client_id = app.random.id("app_");
     let account = UserRow {
         user_id: app.random.numeric_id(),
         enterprise_id: new.enterprise_id.clone(),
@@ -92,7 +119,8 @@ pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), E
         client_id: client_id.clone(),
         enterprise_id: new.enterprise_id.clone(),
         name: new.name.clone(),
-        secret_hash: sha256(&secret),
+        // No digest is empty, so nothing ever matches the secret of an app without one.
+        secret_hash: secret.map(sha256).unwrap_or_default(),
         scopes: new.scopes.join(" "),
         rights: new.rights.join(" "),
         service_user_id: account.user_id.clone(),
@@ -100,8 +128,8 @@ pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), E
         user_tokens_at: new.user_tokens.then_some(now),
         box_audience_at: new.box_audience.then_some(now),
         created_at: now,
-        redirect_uris: "[]".to_owned(),
-        public_at: None,
+        redirect_uris: json!(new.redirect_uris).to_string(),
+        public_at: secret.is_none().then_some(now),
         secret_rotated_at: None,
         last_used_at: None,
     };
@@ -111,7 +139,22 @@ pub async fn create_app(app: &App, new: &NewApp) -> Result<(ClientId, String), E
     let source = json!({"type": "app", "id": client_id, "name": new.name});
     tx.append_events(&new.enterprise_id, now, &app.random, vec![by_operator("APP_CREATED", source)]).await?;
     app.commit(tx).await?;
-    Ok((client_id.into(), secret))
+    Ok(client_id.into())
+}
+
+/// Gives an app another secret, returned this once. The old one is dead at once; tokens live on.
+pub async fn rotate_secret(app: &App, client_id: &str) -> Result<String, Error> {
+    let row = app.db.find_app(client_id).await?.ok_or_else(|| Error::not_found("client_id", client_id))?;
+    let (now, secret) = (app.clock.now_ms(), app.random.secret());
+    let mut tx = app.db.begin().await?;
+    if !tx.rotate_secret(client_id, &sha256(&secret), now).await? {
+        return Err(Error::invalid("this is a public app: it has no secret"));
+    }
+    let source = json!({"type": "app", "id": client_id, "name": row.name});
+    let events = vec![by_operator("APP_SECRET_ROTATED", source)];
+    tx.append_events(&row.enterprise_id, now, &app.random, events).await?;
+    app.commit(tx).await?;
+    Ok(secret)
 }
 
 /// Adds an RSA public key to an app.
@@ -150,7 +193,6 @@ pub async fn create_token(app: &App, login: &str, scopes: &[String], life_ms: i6
         user_id: user.user_id.clone(),
         client_id: None,
         scopes,
-        grant_id: None,
         created_at: now,
         expires_at: now + life_ms,
     })

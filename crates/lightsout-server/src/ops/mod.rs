@@ -3,11 +3,16 @@
 
 pub mod admin;
 pub mod apps;
+pub mod authorize;
 mod body;
+pub mod chain;
+pub mod clients;
 pub mod credentials;
 pub mod events;
+pub mod grants;
 pub mod groups;
 pub mod import;
+pub mod log;
 pub mod memberships;
 mod passwords;
 pub mod people;
@@ -19,6 +24,7 @@ pub mod terminate;
 pub mod terminations;
 pub mod tokens;
 pub mod users;
+pub mod watch;
 
 use lightsout_api::{Reference, Skip};
 

@@ -109,7 +109,7 @@ async fn retry_once(app: &App, caller: &Caller, row: &TerminationRow) -> Result<
     Ok(())
 }
 
-async fn show(app: &App, row: TerminationRow) -> Result<Termination, Error> {
+pub(super) async fn show(app: &App, row: TerminationRow) -> Result<Termination, Error> {
     let skipped = app.db.list_skips(&row.termination_id).await?;
     let systems = progress(app, &row).await?;
     let person = |id: &str, login: &Option<String>| Reference {
@@ -185,7 +185,7 @@ fn slot(progress: &mut SystemProgress, state: OutcomeState) -> &mut u64 {
     }
 }
 
-fn outcome(row: OutcomeRow) -> Outcome {
+pub(super) fn outcome(row: OutcomeRow) -> Outcome {
     Outcome {
         user: Reference { kind: "user".to_owned(), id: row.user_id, name: None, login: row.login },
         system: row.system,

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use lightsout_api::{AccessToken, ClientId, EnterpriseId, Role, UserId, UserStatus};
 
-use serde_json::json;
-
 use super::apps::{self, Assertion};
+use super::clients::note_use;
 use super::{Error, retried};
 use crate::app::App;
 use crate::domain::access::{self, Caller, Denied, Person, Standing};
 use crate::random::sha256;
-use crate::store::{AppRow, DbError, NewEvent, TokenFacts, TokenRow, UserRow};
+use crate::store::{AppRow, DbError, TokenFacts, TokenRow, UserRow};
 
 /// Why a request has no caller.
 #[derive(Debug, thiserror::Error)]
@@ -86,15 +85,8 @@ pub enum Subject {
     User(String),
 }
 
-const CREDENTIALS_INVALID: Error =
+pub(super) const CREDENTIALS_INVALID: Error =
     Error::OAuth { error: "invalid_client", description: "The client credentials are not valid" };
-
-/// Checks an app's id and secret.
-pub async fn authenticate_app(app: &App, client_id: &str, client_secret: &str) -> Result<AppRow, Error> {
-    let row = app.db.find_app(client_id).await?;
-    // Secrets are random and stored as SHA-256: comparing digests tells a guesser nothing.
-    row.filter(|row| row.secret_hash == sha256(client_secret)).ok_or(CREDENTIALS_INVALID)
-}
 
 /// Gives a token to an app that proved who it is (RFC 6749, section 4.4).
 pub async fn client_credentials(app: &App, row: &AppRow, subject: Subject) -> Result<AccessToken, Error> {
@@ -145,12 +137,12 @@ async fn give(
         user_id: user_id.to_owned(),
         client_id: Some(row.client_id.clone()),
         scopes: row.scopes.clone(),
-        grant_id: None,
         created_at: now,
         expires_at: now + app.settings.token_life_ms,
     })
     .await?;
     tx.commit().await?;
+    note_use(app, row);
     Ok(AccessToken {
         access_token: token,
         expires_in: (app.settings.token_life_ms / 1000).unsigned_abs(),
@@ -183,25 +175,4 @@ async fn subject_user(app: &App, row: &AppRow, subject: Subject) -> Result<Strin
             Ok(user.user_id)
         }
     }
-}
-
-/// Revokes a token of the app (RFC 7009). An unknown one is no error.
-pub async fn revoke(app: &App, row: &AppRow, token: &str) -> Result<(), Error> {
-    let now = app.clock.now_ms();
-    let mut tx = app.db.begin().await?;
-    let Some((user_id,)) = tx.revoke_token(&sha256(token), &row.client_id, now).await? else {
-        drop(tx);
-        // Another node may have revoked it already.
-        app.hear().await;
-        return Ok(());
-    };
-    let body = json!({
-        "created_by": null,
-        "source": {"type": "user", "id": user_id},
-        "additional_details": {"client_id": row.client_id},
-    });
-    let revoked = NewEvent { event_type: "TOKEN_REVOKED", termination_id: None, body };
-    tx.append_events(&row.enterprise_id, now, &app.random, vec![revoked]).await?;
-    app.commit(tx).await?;
-    Ok(())
 }

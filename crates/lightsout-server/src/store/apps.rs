@@ -69,8 +69,6 @@ pub struct TokenRow {
     pub client_id: Option<String>,
     /// Scopes, separated by spaces.
     pub scopes: String,
-    /// What a person granted, where it comes from that.
-    pub grant_id: Option<String>,
     /// When it was made.
     pub created_at: i64,
     /// When it expires.
@@ -156,20 +154,21 @@ impl Db {
 
     /// Finds what a token stands for.
     pub async fn find_token(&self, token_hash: &str) -> Result<Option<TokenFacts>, DbError> {
-        self.find(
-            "SELECT t.user_id, u.enterprise_id, u.login, u.name, u.role, u.status, u.service_of, t.client_id,
-                    t.scopes, a.rights, a.may_end_admins_at, t.generation,
-                    coalesce(b.generation, 0) AS generation_now, t.created_at, t.expires_at, t.revoked_at
-             FROM tokens t
-             JOIN users u ON u.user_id = t.user_id
-             LEFT JOIN apps a ON a.client_id = t.client_id
-             LEFT JOIN barriers b ON b.user_id = t.user_id
-             WHERE t.token_hash = $1",
-            args![token_hash],
-        )
-        .await
+        self.find(FIND_TOKEN, args![token_hash]).await
     }
 }
+
+/// The rights of an app are its own: a token that a person granted, or one with fewer scopes, has none.
+pub(super) const FIND_TOKEN: &str =
+    "SELECT t.user_id, u.enterprise_id, u.login, u.name, u.role, u.status, u.service_of, t.client_id,
+            t.scopes, CASE WHEN t.grant_id IS NULL AND t.subject_hash IS NULL THEN a.rights END AS rights,
+            a.may_end_admins_at, t.generation,
+            coalesce(b.generation, 0) AS generation_now, t.created_at, t.expires_at, t.revoked_at
+     FROM tokens t
+     JOIN users u ON u.user_id = t.user_id
+     LEFT JOIN apps a ON a.client_id = t.client_id
+     LEFT JOIN barriers b ON b.user_id = t.user_id
+     WHERE t.token_hash = $1";
 
 impl Tx {
     /// Inserts an app.
@@ -216,38 +215,65 @@ impl Tx {
     pub async fn insert_token(&mut self, token: &TokenRow) -> Result<(), DbError> {
         self.execute(
             "INSERT INTO tokens
-                 (token_hash, user_id, client_id, scopes, generation, created_at, expires_at, grant_id)
+                 (token_hash, user_id, client_id, scopes, generation, created_at, expires_at)
              VALUES ($1, $2, $3, $4,
-                     coalesce((SELECT generation FROM barriers WHERE user_id = $2), 0), $5, $6, $7)",
+                     coalesce((SELECT generation FROM barriers WHERE user_id = $2), 0), $5, $6)",
             args![
                 &token.token_hash,
                 &token.user_id,
                 token.client_id.clone(),
                 &token.scopes,
                 token.created_at,
-                token.expires_at,
-                token.grant_id.clone()
+                token.expires_at
             ],
         )
         .await
         .map(drop)
     }
 
-    /// Revokes a token of an app, and returns its user. Nothing for an unknown token or another app's
-    /// (RFC 7009).
-    pub async fn revoke_token(
+    /// Gives an app another secret. False: there is no such app, or it is a public one.
+    pub async fn rotate_secret(
         &mut self,
-        token_hash: &str,
+        client_id: &str,
+        secret_hash: &str,
+        now: i64,
+    ) -> Result<bool, DbError> {
+        let changed = self
+            .execute(
+                "UPDATE apps SET secret_hash = $2
+                 WHERE client_id = $1
+                   AND NOT EXISTS (SELECT 1 FROM app_sign_ins s
+                                   WHERE s.client_id = apps.client_id AND s.public_at IS NOT NULL)",
+                args![client_id, secret_hash],
+            )
+            .await?;
+        if changed == 0 {
+            return Ok(false);
+        }
+        self.execute(
+            "INSERT INTO app_sign_ins (client_id, redirect_uris, secret_rotated_at) VALUES ($1, '[]', $2)
+             ON CONFLICT (client_id) DO UPDATE SET secret_rotated_at = excluded.secret_rotated_at",
+            args![client_id, now],
+        )
+        .await?;
+        Ok(true)
+    }
+
+    /// Notes that an app was given a token, unless that was noted after `unless_after`.
+    pub async fn note_app_use(
+        &mut self,
         client_id: &str,
         now: i64,
-    ) -> Result<Option<(String,)>, DbError> {
-        self.find(
-            "UPDATE tokens SET revoked_at = $3
-             WHERE token_hash = $1 AND client_id = $2 AND revoked_at IS NULL
-             RETURNING user_id",
-            args![token_hash, client_id, now],
+        unless_after: i64,
+    ) -> Result<(), DbError> {
+        self.execute(
+            "INSERT INTO app_sign_ins (client_id, redirect_uris, last_used_at) VALUES ($1, '[]', $2)
+             ON CONFLICT (client_id) DO UPDATE SET last_used_at = excluded.last_used_at
+             WHERE app_sign_ins.last_used_at IS NULL OR app_sign_ins.last_used_at <= $3",
+            args![client_id, now, unless_after],
         )
         .await
+        .map(drop)
     }
 
     /// Burns the id of an assertion. [`DbError::Duplicate`]: it was used before.

@@ -2,7 +2,7 @@
 //!
 //! A statement is written once, with `$1` parameters. What truly differs is a word in braces:
 //! `{rows $1}` and `{texts $1}` turn a JSON array argument into rows, `{skip_locked}`, `{share}`,
-//! `{bytewise}`, `{without_rowid}` and `{announce}` say what only one of the two knows. Nothing outside this
+//! `{bytewise}`, `{without_rowid}`, `{announce}` and `{body}` say what only one of the two knows. Nothing outside this
 //! module knows which database it is. Every statement runs in the tests on both.
 
 use std::borrow::Cow;
@@ -419,6 +419,7 @@ impl Dialect for Lite {
         ("{for_update}", ""),
         ("{bytewise}", ""),
         ("{announce}", ""),
+        ("{body}", "body"),
         ("{without_rowid}", "WITHOUT ROWID"),
         ("{room_for_updates sessions}", ""),
     ];
@@ -433,6 +434,7 @@ impl Dialect for Pg {
         ("{for_update}", "FOR UPDATE"),
         ("{bytewise}", "COLLATE \"C\""),
         ("{announce}", "RETURNING pg_notify('lightsout', '')"),
+        ("{body}", "CAST(body AS jsonb)"),
         ("{without_rowid}", ""),
         // A changed row finds room on its own page, and no index is written.
         ("{room_for_updates sessions}", "ALTER TABLE sessions SET (fillfactor = 70);"),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::args;
 use crate::domain::chain::{self, Link};
 use crate::random::Random;
-use crate::store::{Db, DbError, Tx};
+use crate::store::{Db, DbError, Tx, follow_chain};
 
 /// An event to append.
 #[derive(Clone, Debug)]
@@ -216,78 +216,39 @@ impl Db {
         &self,
         expect: Option<(i64, &str)>,
     ) -> Result<Result<Head, BrokenLink>, DbError> {
-        let row: Option<(i64, String, i64, String)> = self
-            .find(
-                "SELECT position, chain_hash, pruned_position, pruned_hash FROM event_head WHERE head = 1",
-                args![],
-            )
-            .await?;
-        let Some((at, chain_hash, mut position, mut hash)) = row else {
+        let Some(ends) = self.chain_ends().await? else {
             return Ok(Err(BrokenLink::Headless));
         };
-        let head = Head { position: at, chain_hash };
+        let mut at = Head { position: ends.pruned_position, chain_hash: ends.pruned_hash };
+        let head = Head { position: ends.position, chain_hash: ends.chain_hash };
         if let Some((kept, kept_hash)) = expect
-            && kept == position
-            && kept_hash != hash
+            && kept == at.position
+            && kept_hash != at.chain_hash
         {
             return Ok(Err(BrokenLink::Rewritten(kept)));
         }
-        let mut met = expect.is_none_or(|(kept, _)| kept == position);
+        let mut met = expect.is_none_or(|(kept, _)| kept == at.position);
         loop {
-            let rows: Vec<EventRow> = self
-                .fetch(
-                    "SELECT position, event_id, event_type, enterprise_id, termination_id, recorded_at, body, chain_hash
-                     FROM events
-                     WHERE position > $1 AND position <= $2
-                     ORDER BY position
-                     LIMIT 1000",
-                    args![position, head.position],
-                )
-                .await?;
+            let rows = self.list_chain(at.position, head.position, 1_000).await?;
             if rows.is_empty() {
                 break;
             }
             for row in rows {
-                if let Err(broken) = follow(&row, position, &hash, expect) {
+                if let Err(broken) = follow_chain(&row, &at, expect) {
                     return Ok(Err(broken));
                 }
                 met |= expect.is_some_and(|(kept, _)| kept == row.position);
-                (position, hash) = (row.position, row.chain_hash);
+                at = Head { position: row.position, chain_hash: row.chain_hash };
             }
         }
-        Ok(if position != head.position {
-            Err(BrokenLink::CutOff { found: position, head: head.position })
-        } else if hash != head.chain_hash {
-            Err(BrokenLink::Changed(position))
+        Ok(if at.position != head.position {
+            Err(BrokenLink::CutOff { found: at.position, head: head.position })
+        } else if at.chain_hash != head.chain_hash {
+            Err(BrokenLink::Changed(at.position))
         } else if met {
             Ok(head)
         } else {
             Err(BrokenLink::Unknown(expect.map_or(0, |(kept, _)| kept)))
         })
-    }
-}
-
-/// Checks one row against its predecessor's position and hash, and against a hash kept elsewhere.
-fn follow(row: &EventRow, position: i64, hash: &str, expect: Option<(i64, &str)>) -> Result<(), BrokenLink> {
-    if row.position != position + 1 {
-        return Err(BrokenLink::Missing(position + 1));
-    }
-    let link = Link {
-        position: row.position,
-        event_id: &row.event_id,
-        event_type: &row.event_type,
-        enterprise_id: &row.enterprise_id,
-        termination_id: row.termination_id.as_deref(),
-        recorded_at: row.recorded_at,
-        body: &row.body,
-    };
-    if chain::hash(hash, &link) != row.chain_hash {
-        return Err(BrokenLink::Changed(row.position));
-    }
-    match expect {
-        Some((kept, kept_hash)) if kept == row.position && kept_hash != row.chain_hash => {
-            Err(BrokenLink::Rewritten(kept))
-        }
-        _ => Ok(()),
     }
 }

@@ -43,6 +43,9 @@ const LEFT_OVER_USERS: i64 = 100;
 /// is worked, they stay known.
 const OIDC_SESSIONS_KEPT_MS: i64 = 2 * 86_400_000;
 
+/// How long a code is kept past its expiry: one that is shown again revokes what it gave.
+const CODES_KEPT_MS: i64 = 86_400_000;
+
 impl Db {
     /// Deletes one step of everything that is past its time. True: there may be more.
     pub async fn prune(&self, retention: &Retention, walk: &mut Walk) -> Result<bool, DbError> {
@@ -67,6 +70,7 @@ impl Db {
                 retention.idempotency_keys_before,
             )
             .await?;
+        more |= self.prune_grants(retention.now).await?;
         more |= self.prune_sessions(retention.now, walk).await?;
         more |= self.prune_ended_sessions(retention.now, walk).await?;
         more |= self.prune_oidc_sessions(retention.now - OIDC_SESSIONS_KEPT_MS, STEP).await?;
@@ -103,6 +107,37 @@ impl Db {
         )
         .await?;
         tx.commit().await
+    }
+
+    /// Deletes codes and refresh tokens, and a grant when nothing of it is left.
+    async fn prune_grants(&self, now: i64) -> Result<bool, DbError> {
+        let mut more = self
+            .prune_step(
+                "SELECT code_hash FROM authorization_codes WHERE expires_at <= $1 LIMIT $2",
+                "DELETE FROM authorization_codes WHERE code_hash IN {texts $1}",
+                now - CODES_KEPT_MS,
+            )
+            .await?;
+        more |= self
+            .prune_step(
+                "SELECT token_hash FROM refresh_tokens WHERE expires_at <= $1 LIMIT $2",
+                "DELETE FROM refresh_tokens WHERE token_hash IN {texts $1}",
+                now,
+            )
+            .await?;
+        more |= self
+            .prune_step(
+                "SELECT grant_id FROM grants
+                 WHERE expires_at <= $1
+                   AND NOT EXISTS (SELECT 1 FROM authorization_codes c WHERE c.grant_id = grants.grant_id)
+                   AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = grants.grant_id)
+                   AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.grant_id = grants.grant_id)
+                 LIMIT $2",
+                "DELETE FROM grants WHERE grant_id IN {texts $1}",
+                now,
+            )
+            .await?;
+        Ok(more)
     }
 
     async fn prune_step(

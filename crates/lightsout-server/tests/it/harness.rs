@@ -267,6 +267,11 @@ impl Harness {
         panic!("termination {id} did not finish");
     }
 
+    /// Stops the service, as a shutdown does.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Ends the story: no job may be left open, and the event chain must hold.
     pub(crate) async fn finish(mut self) {
         self.finished = true;

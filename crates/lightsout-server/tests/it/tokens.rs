@@ -233,10 +233,10 @@ both! {
         ] {
             assert_eq!(error(&ask(h, &form).await).1, "invalid_request", "{form:?}");
         }
-        for grant_type in ["authorization_code", "refresh_token"] {
-            let answer = ask(h, &with(&[("grant_type", grant_type), ("code", "x")])).await;
-            let words = "The grant type is unauthorized for this client_id";
-            assert_eq!(error(&answer), (400, "unauthorized_client", words));
+        for (grant_type, field) in [("authorization_code", "code"), ("refresh_token", "refresh_token")] {
+            let (grant_type, words) = (("grant_type", grant_type), format!("Send the {field}"));
+            assert_eq!(error(&ask(h, &with(&[grant_type, (field, "")])).await), (400, "invalid_request", words.as_str()));
+            assert_eq!(error(&ask(h, &with(&[grant_type, (field, "x")])).await).1, "invalid_grant");
         }
         let answer = ask(h, &[("grant_type", "client_credentials"), ("client_id", &id)]).await;
         assert_eq!(error(&answer).1, "invalid_client");

@@ -4,12 +4,19 @@
 mod account;
 mod choose;
 mod end;
+mod event_words;
 mod find;
 mod group;
+pub(super) mod live;
+pub(super) mod log;
+pub(super) mod outcomes;
 mod person;
 mod radius;
 mod start;
 mod systems_table;
+pub(super) mod termination;
+mod timeline;
+mod verdict;
 
 pub(super) use self::account::{account, change_password};
 pub(super) use self::choose::choose;

@@ -30,7 +30,8 @@ impl Asset {
 }
 
 pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("console", "css", "text/css; charset=utf-8", include_str!("assets/console.css"))
+    let text = concat!(include_str!("assets/console.css"), include_str!("assets/watch.css"));
+    Asset::new("console", "css", "text/css; charset=utf-8", text)
 });
 pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("console", "js", "text/javascript; charset=utf-8", include_str!("assets/console.js"))

@@ -78,6 +78,6 @@ impl Visitor {
 }
 
 /// What a form carries, derived from a cookie that another site can neither read nor set.
-fn csrf(cookie: &str) -> String {
+pub(in crate::http) fn csrf(cookie: &str) -> String {
     sha256(format!("csrf {cookie}"))
 }

@@ -11,7 +11,7 @@ mod words;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 pub(super) use self::assets::asset;
-pub(super) use self::browser::{SignedIn, Visitor};
+pub(super) use self::browser::{SignedIn, Visitor, csrf as csrf_of};
 pub(super) use self::cookies::{Cookies, SESSION, clear_cookie, set_cookie};
 pub(super) use self::form::{Fields, QueryFields, SignedForm, VisitorForm, csrf_field};
 pub(super) use self::frame::{Place, error_page, page, plain_page};
@@ -19,6 +19,13 @@ pub(super) use self::words::{counted, instant};
 
 /// No script, style or picture but the service's own, no frame around it, no form that goes elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The policy of a page whose form leads to another site in the end: browsers hold redirects after a form
+/// to `form-action`, too. `place` is an origin or a scheme of a registered redirect URI.
+pub(super) fn policy_sending_to(place: &str) -> HeaderValue {
+    let policy = POLICY.replace("form-action 'self'", &format!("form-action 'self' {place}"));
+    HeaderValue::try_from(policy).expect("a redirect URI is printable ASCII")
+}
 
 /// The headers of a page. A page that set a policy of its own keeps it.
 pub(super) fn protect(headers: &mut HeaderMap) {

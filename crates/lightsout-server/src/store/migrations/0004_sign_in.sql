@@ -85,6 +85,8 @@ CREATE TABLE authorization_codes (
     expires_at   BIGINT NOT NULL,
     used_at      BIGINT
 );
+CREATE INDEX authorization_codes_by_grant ON authorization_codes (grant_id);
+CREATE INDEX authorization_codes_by_expiry ON authorization_codes (expires_at);
 
 -- Each refresh token knows the one that it replaced.
 CREATE TABLE refresh_tokens (
@@ -101,6 +103,10 @@ CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
 
 ALTER TABLE tokens ADD COLUMN grant_id TEXT {bytewise};
 CREATE INDEX tokens_by_grant ON tokens (grant_id);
+
+-- The token that one was made of with fewer scopes: it dies with that.
+ALTER TABLE tokens ADD COLUMN subject_hash TEXT {bytewise};
+CREATE INDEX tokens_by_subject ON tokens (subject_hash);
 
 -- The console finds people by the beginning of their name.
 CREATE INDEX users_by_name ON users (enterprise_id, name_folded, user_id);

@@ -3,4 +3,7 @@
 mod end;
 mod find;
 mod frame;
+mod log;
+mod oauth;
 mod sign_in;
+mod watch;

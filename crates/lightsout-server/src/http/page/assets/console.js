@@ -10,24 +10,72 @@ function localise(root) {
   }
 }
 
+// Puts a newer state of a part in its place, and keeps what the reader did there: the focus, what is
+// unfolded, how far a table is scrolled.
+function replace(part, text) {
+  const focus = part.contains(document.activeElement) ? document.activeElement.id : "";
+  const open = [...part.querySelectorAll("details[open][id]")].map((details) => details.id);
+  const scrolled = [...part.querySelectorAll(".scroll[id]")].map((e) => [e.id, e.scrollLeft, e.scrollTop]);
+  part.innerHTML = text;
+  localise(part);
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  for (const [id, left, top] of scrolled) document.getElementById(id)?.scrollTo(left, top);
+  if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+}
+
+// Says the verdict to those who do not see it: when the state changes, else seldom.
+let saidAt = 0;
+let saidState = "";
+function say() {
+  const [said, verdict, live] = ["said", "verdict", "live"].map((id) => document.getElementById(id));
+  if (!said || !verdict || !live) return;
+  const text = verdict.textContent.trim();
+  const soon = live.dataset.state !== saidState || Date.now() - saidAt > 15000;
+  if (text === said.textContent || !soon) return;
+  [saidAt, saidState] = [Date.now(), live.dataset.state];
+  said.textContent = text;
+}
+
 // The parts that follow a stream: each message is the part's newest state, so nothing is missed by a
-// break. The browser opens a broken stream again by itself.
+// break. The browser opens a broken stream again by itself, unless it was answered with an error: then
+// this does, with growing pauses.
 function follow(part) {
-  const stream = new EventSource(part.dataset.follow);
   const away = document.getElementById("away");
-  stream.addEventListener("state", (message) => {
-    part.innerHTML = message.data;
-    localise(part);
-    if (away) away.hidden = true;
-  });
-  stream.addEventListener("done", () => stream.close());
-  stream.addEventListener("signed_out", () => {
-    stream.close();
-    location.assign("/sign-in?was=ended");
-  });
-  stream.addEventListener("error", () => {
-    if (away) away.hidden = false;
-  });
+  const show = (is) => { if (away) away.hidden = !is; };
+  let pause = 1000;
+  let last;
+  const open = () => {
+    last?.close();
+    const stream = new EventSource(part.dataset.follow);
+    last = stream;
+    stream.addEventListener("open", () => { pause = 1000; });
+    stream.addEventListener("state", (message) => {
+      replace(part, message.data);
+      show(false);
+      say();
+    });
+    stream.addEventListener("stale", () => show(true));
+    stream.addEventListener("done", () => stream.close());
+    stream.addEventListener("gone", () => {
+      stream.close();
+      location.reload();
+    });
+    stream.addEventListener("signed_out", () => {
+      stream.close();
+      const back = encodeURIComponent(location.pathname + location.search);
+      location.assign(`/sign-in?return_to=${back}&was=ended`);
+    });
+    stream.addEventListener("error", () => {
+      show(true);
+      if (stream !== last || stream.readyState !== EventSource.CLOSED) return;
+      setTimeout(open, pause * (0.75 + Math.random() / 2));
+      pause = Math.min(pause * 2, 10000);
+    });
+  };
+  // A page that is kept for the way back holds no stream.
+  addEventListener("pagehide", () => last.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) open(); });
+  open();
 }
 
 // The parts that take a while are asked for after the page. Until then, and if it fails, a link stands
