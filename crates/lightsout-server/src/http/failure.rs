@@ -15,9 +15,6 @@ use crate::ops;
 use crate::ops::tokens::AuthError;
 use crate::store::DbError;
 
-/// `WWW-Authenticate` of an answer that asks for a token.
-const CHALLENGE: &str = "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\"";
-
 /// An answer other than success. [`render`] gives it its body, when the interface and the request
 /// id are known.
 #[derive(Clone, Debug)]
@@ -26,13 +23,31 @@ pub(super) struct Failure {
     /// A word for programs; on `/oauth2` the `error`.
     pub(super) code: &'static str,
     /// A sentence for people.
-    pub(super) message: String,
+    pub(super) message: Box<str>,
     pub(super) context_info: Option<Value>,
     pub(super) retry_after_s: Option<u64>,
     /// Whether the answer asks for a token (`WWW-Authenticate`).
-    challenge: bool,
+    challenge: Option<Challenge>,
     /// Where a browser is sent instead.
-    location: Option<String>,
+    location: Option<Box<str>>,
+}
+
+/// How a caller is asked to say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Challenge {
+    Bearer,
+    Basic,
+}
+
+impl Challenge {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => {
+                "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\""
+            }
+            Self::Basic => "Basic realm=\"Service\", charset=\"UTF-8\"",
+        }
+    }
 }
 
 /// The interfaces, by the words of their errors.
@@ -66,10 +81,10 @@ impl Failure {
         Self {
             status,
             code,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             context_info: None,
             retry_after_s: None,
-            challenge: false,
+            challenge: None,
             location: None,
         }
     }
@@ -83,13 +98,13 @@ impl Failure {
         if ended {
             query.append_pair("was", "ended");
         }
-        let location = Some(format!("/sign-in?{}", query.finish()));
+        let location = Some(format!("/sign-in?{}", query.finish()).into());
         Self { location, ..Self::new(StatusCode::SEE_OTHER, "sign_in", "sign in first") }
     }
 
     /// Sends a browser to another page.
     pub(super) fn elsewhere(location: &str) -> Self {
-        let location = Some(location.to_owned());
+        let location = Some(location.into());
         Self { location, ..Self::new(StatusCode::SEE_OTHER, "elsewhere", "go on there") }
     }
 
@@ -106,7 +121,7 @@ impl Failure {
 
     pub(super) fn unauthorized() -> Self {
         Self {
-            challenge: true,
+            challenge: Some(Challenge::Bearer),
             ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "The access token provided is invalid.")
         }
     }
@@ -114,7 +129,7 @@ impl Failure {
     /// A client that did not show by HTTP Basic who it is (RFC 6749, section 5.2).
     pub(super) fn basic(message: impl Into<String>) -> Self {
         Self {
-            challenge: Some("Basic realm=\"Service\", charset=\"UTF-8\""),
+            challenge: Some(Challenge::Basic),
             ..Self::new(StatusCode::UNAUTHORIZED, "invalid_client", message)
         }
     }
@@ -142,7 +157,7 @@ impl Failure {
             Interface::Box => self.box_body(request_id),
             Interface::OAuth => Json(OAuth2Error {
                 error: self.oauth_code().to_owned(),
-                error_description: self.message.clone(),
+                error_description: self.message.to_string(),
             })
             .into_response(),
             Interface::Own => self.problem(request_id),
@@ -153,10 +168,10 @@ impl Failure {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge.as_str()));
         }
-        if let Some(location) = self.location.as_ref().and_then(|to| HeaderValue::try_from(to).ok()) {
+        if let Some(location) = self.location.as_deref().and_then(|to| HeaderValue::try_from(to).ok()) {
             headers.insert(header::LOCATION, location);
         }
         response
@@ -167,7 +182,7 @@ impl Failure {
             kind: "error".to_owned(),
             status: self.status.as_u16(),
             code: self.code.to_owned(),
-            message: self.message.clone(),
+            message: self.message.to_string(),
             context_info: self.context_info.clone(),
             help_url: "https://developer.box.com/guides/api-calls/permissions-and-errors/common-errors/"
                 .to_owned(),
@@ -181,7 +196,7 @@ impl Failure {
             kind: format!("urn:lightsout:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
-            detail: self.message.clone(),
+            detail: self.message.to_string(),
             code: self.code.to_owned(),
             request_id: request_id.to_owned(),
             context_info: self.context_info.clone(),
