@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-pub use self::looks::{ChainLook, Looks, Stretch};
+pub use self::looks::{ChainLook, Looks, PersonCheck, Stretch, SystemCheck};
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
 use crate::domain::circuit::Circuit;
@@ -39,6 +39,8 @@ pub struct App {
 /// One system as the worker sees it.
 #[derive(Clone)]
 pub struct System {
+    /// Its kind, in the words of the configuration; empty for one that no configuration names.
+    pub kind: String,
     /// Ends and finds.
     pub connector: Arc<dyn Connector>,
     /// By which name the system knows a user.
@@ -61,6 +63,7 @@ impl System {
     /// A system with the default times, whose users are known by their logins.
     pub fn new(connector: Arc<dyn Connector>) -> Self {
         Self {
+            kind: String::new(),
             connector,
             subject: Subject::Login,
             enterprise: None,
@@ -188,6 +191,7 @@ impl App {
         settings: Settings,
     ) -> Arc<Self> {
         let registry = System {
+            kind: Registry::NAME.to_owned(),
             subject: Subject::Id,
             quiet_time: Duration::ZERO,
             clock_skew: Duration::ZERO,

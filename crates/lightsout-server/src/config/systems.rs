@@ -169,6 +169,7 @@ impl SystemConfig {
             .connector(db, clock, timeout)
             .map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
         Ok(System {
+            kind: self.common.kind.clone(),
             subject: self.common.subject.unwrap_or_else(|| self.kind.subject()),
             enterprise: self.common.enterprise.clone(),
             quiet_time: seconds(self.common.quiet_time_s),

@@ -161,6 +161,18 @@ pub fn may_read_events(caller: &Caller) -> Result<(), Denied> {
     needs_manager(caller, "only admins and coadmins may read the admin events")
 }
 
+/// Whether the caller may see the systems of their enterprise, and look whether they answer.
+pub fn may_read_systems(caller: &Caller) -> Result<(), Denied> {
+    caller.needs_scope(MANAGE_ENTERPRISE)?;
+    needs_manager(caller, "only admins and coadmins may see the systems")
+}
+
+/// Whether the caller may see the apps of their enterprise. No secret is shown to anybody.
+pub fn may_read_apps(caller: &Caller) -> Result<(), Denied> {
+    caller.needs_scope(MANAGE_ENTERPRISE)?;
+    needs_manager(caller, "only admins and coadmins may see the apps")
+}
+
 /// Whether the caller may read a termination that `asked_by` asked for.
 pub fn may_read_termination(caller: &Caller, asked_by: &UserId) -> Result<(), Denied> {
     if caller.standing == Standing::Admin

@@ -13,8 +13,23 @@ pub struct Circuit {
     /// Until when the system is not asked; none: the circuit is closed. From then on one pass is
     /// the trial.
     open_until: Option<i64>,
-    /// Why the last pass failed.
-    last_failure: Option<String>,
+    /// Why the last pass that failed did, and when it did.
+    last_failure: Option<(String, i64)>,
+    /// When a pass last did not fail.
+    last_success_at: Option<i64>,
+}
+
+/// How a circuit stands, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Until when the system is not asked; none: it is asked.
+    pub open_until: Option<i64>,
+    /// Failed passes in a row.
+    pub failures: u32,
+    /// Why the last pass that failed did, and when; also where passes succeeded since.
+    pub last_failure: Option<(String, i64)>,
+    /// When a pass last did not fail.
+    pub last_success_at: Option<i64>,
 }
 
 /// Why a system is not asked.
@@ -44,7 +59,7 @@ impl Circuit {
     pub fn refuses(&self, now: i64) -> Option<Refusal> {
         // Further ahead than it ever opens for: the clock was set back, and the time is over.
         let until = self.open_until.filter(|until| (1..=OPEN_MS.1).contains(&(until - now)))?;
-        let last_failure = self.last_failure.clone().unwrap_or_default();
+        let last_failure = self.last_failure.as_ref().map(|(why, _)| why.clone()).unwrap_or_default();
         Some(Refusal { until, failures: self.failures, last_failure })
     }
 
@@ -56,7 +71,7 @@ impl Circuit {
     /// Takes in that a pass failed.
     pub fn failed(&mut self, why: String, now: i64) -> Change {
         self.failures = self.failures.saturating_add(1);
-        self.last_failure = Some(why);
+        self.last_failure = Some((why, now));
         if self.failures < OPENS_AFTER {
             return Change::None;
         }
@@ -67,10 +82,20 @@ impl Circuit {
     }
 
     /// Takes in that a pass did not fail.
-    pub fn succeeded(&mut self) -> Change {
+    pub fn succeeded(&mut self, now: i64) -> Change {
         let change = if self.is_open() { Change::Closed } else { Change::None };
-        *self = Self::default();
+        (self.failures, self.open_until, self.last_success_at) = (0, None, Some(now));
         change
+    }
+
+    /// How it stands now.
+    pub fn state(&self, now: i64) -> State {
+        State {
+            open_until: self.refuses(now).map(|refusal| refusal.until),
+            failures: self.failures,
+            last_failure: self.last_failure.clone(),
+            last_success_at: self.last_success_at,
+        }
     }
 }
 
@@ -90,8 +115,8 @@ mod tests {
     fn a_system_that_fails_now_and_then_is_asked() {
         let mut circuit = failed(OPENS_AFTER - 1);
         assert_eq!(circuit.refuses(0), None);
-        assert_eq!(circuit.succeeded(), Change::None);
-        assert_eq!(circuit, Circuit::default());
+        assert_eq!(circuit.succeeded(7), Change::None);
+        assert_eq!(circuit.failed("again".to_owned(), 8), Change::None, "counted from the beginning");
     }
 
     #[test]
@@ -108,7 +133,18 @@ mod tests {
     #[test]
     fn a_trial_that_succeeds_closes_it() {
         let mut circuit = failed(OPENS_AFTER + 3);
-        assert_eq!(circuit.succeeded(), Change::Closed);
+        assert_eq!(circuit.succeeded(7), Change::Closed);
         assert_eq!((circuit.is_open(), circuit.refuses(0)), (false, None));
+    }
+
+    #[test]
+    fn the_last_success_and_the_last_failure_are_both_kept() {
+        let mut circuit = failed(OPENS_AFTER);
+        let last_failure = Some(("down".to_owned(), 0));
+        let open = State { open_until: Some(5_000), failures: 5, last_failure, last_success_at: None };
+        assert_eq!(circuit.state(1), open);
+        circuit.succeeded(6_000);
+        let closed = State { open_until: None, failures: 0, last_success_at: Some(6_000), ..open };
+        assert_eq!(circuit.state(6_001), closed);
     }
 }

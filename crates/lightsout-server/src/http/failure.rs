@@ -50,6 +50,24 @@ impl Challenge {
     }
 }
 
+/// How a caller is asked to say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Challenge {
+    Bearer,
+    Basic,
+}
+
+impl Challenge {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => {
+                "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\""
+            }
+            Self::Basic => "Basic realm=\"Service\", charset=\"UTF-8\"",
+        }
+    }
+}
+
 /// The interfaces, by the words of their errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interface {

@@ -1,16 +1,21 @@
 //! A look at the systems for their operator: does each answer, what does it match, and which sessions
-//! of a person does it show. Nothing is changed. There is no caller: it runs on the service's own
+//! of a person does it show. Nothing is changed. [`check`] has no caller: it runs on the service's own
 //! machine.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde::Serialize;
 
 use super::Error;
 use crate::app::{App, NewSignIns, Subject, System};
+pub use crate::app::{PersonCheck, SystemCheck};
 use crate::connector::{Answer, ConnectorError, Explanation, Reply, Target};
-use crate::store::UserRow;
+use crate::domain::access::{self, Caller};
+use crate::domain::circuit::State;
+use crate::store::{SystemJobs, UserRow};
+
+/// How long a look from a page waits for one system.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whose sessions are looked for.
 #[derive(Clone, Debug)]
@@ -23,42 +28,66 @@ pub enum Whom {
     Subject(String),
 }
 
-/// What a look at one system showed.
-#[derive(Clone, Debug, Serialize)]
-pub struct SystemCheck {
-    /// The system.
-    pub system: String,
+/// A system as its enterprise's managers see it on this node.
+#[derive(Clone, Debug)]
+pub struct SystemView {
+    /// The name in outcomes and events.
+    pub name: String,
+    /// The kind, in the words of the configuration.
+    pub kind: String,
+    /// What is matched, ended and proven.
+    pub explanation: Explanation,
     /// By which name it knows a user.
     pub subject: Subject,
-    /// How long it must have shown no session before an end counts as verified, in seconds; none
-    /// where it cannot be asked for sessions.
-    pub quiet_time_s: Option<u64>,
+    /// How long it must have shown no session before an end counts as verified; none where it cannot be
+    /// asked for sessions.
+    pub quiet_time: Option<Duration>,
     /// What becomes of sessions of unknown begin that appear meanwhile.
     pub new_sign_ins: NewSignIns,
-    /// What is matched, ended and proven.
-    #[serde(flatten)]
-    pub explanation: Explanation,
-    /// How long it took to answer, in milliseconds; none if it did not.
-    pub answered_ms: Option<u64>,
-    /// What was seen, and what could not be read.
-    pub notes: Vec<String>,
-    /// Why it did not answer.
-    pub error: Option<String>,
-    /// What was found of the person; none if nobody was asked for, or it did not answer.
-    pub person: Option<PersonCheck>,
+    /// Its circuit breaker on this node.
+    pub circuit: State,
+    /// The unfinished jobs of the enterprise; none if there are none.
+    pub jobs: Option<SystemJobs>,
+    /// The last look at it, and when that was.
+    pub checked: Option<(SystemCheck, i64)>,
 }
 
-/// What one system shows of a person.
-#[derive(Clone, Debug, Serialize)]
-pub struct PersonCheck {
-    /// The name by which the system knows them; none: it has none for them.
-    pub subject: Option<String>,
-    /// The sessions that a termination would end; none where the system cannot say.
-    pub sessions: Option<u64>,
-    /// How many of them show when they began.
-    pub dated: u64,
-    /// Why there is no number.
-    pub reason: Option<String>,
+/// Lists the systems that the people of the caller's enterprise sign in to.
+pub async fn list(app: &App, caller: &Caller) -> Result<Vec<SystemView>, Error> {
+    access::may_read_systems(caller)?;
+    let enterprise = &caller.enterprise_id.0;
+    let now = app.clock.now_ms();
+    let jobs = app.db.list_open_jobs_of(enterprise).await?;
+    let checked = app.looks.last_check(enterprise);
+    let systems = app.systems_of(enterprise).map(|(name, system)| SystemView {
+        name: name.clone(),
+        kind: system.kind.clone(),
+        explanation: system.connector.explain(),
+        subject: system.subject,
+        quiet_time: system.connector.capabilities().counts.then_some(system.quiet_time),
+        new_sign_ins: system.new_sign_ins,
+        circuit: system.with_circuit(|circuit| circuit.state(now)),
+        jobs: jobs.iter().find(|jobs| jobs.system == *name).cloned(),
+        checked: checked.as_ref().and_then(|(at, checks)| {
+            checks.iter().find(|check| check.system == *name).map(|check| (check.clone(), *at))
+        }),
+    });
+    Ok(systems.collect())
+}
+
+/// Looks now at the systems that the people of the caller's enterprise sign in to, and keeps what was
+/// seen for [`list`]. Each is waited for some seconds at most.
+pub async fn check_now(app: &App, caller: &Caller) -> Result<(), Error> {
+    access::may_read_systems(caller)?;
+    let enterprise = &caller.enterprise_id.0;
+    let systems: Vec<(&String, System)> = app
+        .systems_of(enterprise)
+        .map(|(name, system)| (name, System { timeout: system.timeout.min(LOOK_WITHIN), ..system.clone() }))
+        .collect();
+    let checks =
+        join_all(systems.iter().map(|(name, system)| check_system(name, system, Asked::Nothing))).await;
+    app.looks.keep_check(enterprise, app.clock.now_ms(), checks);
+    Ok(())
 }
 
 /// Looks at the named systems, or at all.

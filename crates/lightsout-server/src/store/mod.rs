@@ -1,5 +1,6 @@
 //! The database: SQL texts, rows, and the transactions they run in. Nothing here decides.
 
+mod app_list;
 mod apps;
 mod changes;
 mod connect;

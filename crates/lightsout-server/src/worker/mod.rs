@@ -123,7 +123,7 @@ async fn switch(
     let now = app.clock.now_ms();
     let change = system.with_circuit(|circuit| match failure {
         Some(error) => circuit.failed(error.to_string(), now),
-        None => circuit.succeeded(),
+        None => circuit.succeeded(now),
     });
     match change {
         Change::None => return Ok(()),

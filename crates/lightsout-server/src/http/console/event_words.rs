@@ -3,13 +3,26 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::http::page::counted;
+
 /// The types of events, with what they say to people; see `docs/events.md`.
 pub(super) const TYPES: &[(&str, &str)] = &[
-    ("SESSION_TERMINATION_REQUESTED", "Sessions to end"),
-    ("SESSION_TERMINATION_OUTCOME", "Outcome of one person in one system"),
+    ("SESSION_TERMINATION_REQUESTED", "Termination asked for"),
+    ("SESSION_TERMINATION_OUTCOME", "Outcome"),
     ("SESSION_TERMINATION_DONE", "Termination finished"),
     ("SESSION_TERMINATION_RETRIED", "Termination tried again"),
     ("SESSION_ENDED", "One session ended"),
+    ("LOGIN", "Signed in"),
+    ("FAILED_LOGIN", "Sign-in failed"),
+    ("PASSWORD_CHANGED", "Password changed"),
+    ("PASSWORD_LINK_CREATED", "Link to set a password made"),
+    ("ENABLE_TWO_FACTOR_AUTH", "Second factor set up"),
+    ("DISABLE_TWO_FACTOR_AUTH", "Second factor removed"),
+    ("IDENTITY_BOUND", "Identity at a provider bound"),
+    ("SIGN_IN_POLICY_CHANGED", "Sign-in policy changed"),
+    ("OAUTH2_CONSENT_GRANTED", "App allowed"),
+    ("OAUTH2_CONSENT_DENIED", "App not allowed"),
+    ("OAUTH2_GRANT_REVOKED", "App's grant revoked"),
     ("TOKEN_REVOKED", "Token revoked"),
     ("NEW_USER", "User added"),
     ("EDIT_USER", "User changed"),
@@ -24,6 +37,7 @@ pub(super) const TYPES: &[(&str, &str)] = &[
     ("GROUP_ADMIN_PERMISSIONS_UPDATED", "Group admin's permissions changed"),
     ("APP_CREATED", "App added"),
     ("APP_KEY_ADDED", "Key of an app added"),
+    ("APP_SECRET_ROTATED", "Secret of an app made anew"),
     ("DEVELOPER_TOKEN_CREATED", "Developer token made"),
     ("GENERATIONS_RAISED", "Every session and token before ended"),
 ];
@@ -39,20 +53,19 @@ pub(super) fn details(event_type: &str, details: &Value) -> Markup {
     let count = |key: &str| details[key].as_u64().unwrap_or(0);
     match event_type {
         "SESSION_TERMINATION_REQUESTED" => html! {
-            (super::termination::number(count("people"))) " people"
+            (counted(count("people"), "person", "people"))
             @if let Some(reason) = text("reason") { ": " (reason) }
-            @if count("skipped") > 0 { ", " (count("skipped")) " entries left out" }
+            @if count("skipped") > 0 { ", " (counted(count("skipped"), "entry", "entries")) " left out" }
             @if let Some(login) = details["as_user"]["login"].as_str() { ", as " (login) }
         },
         "SESSION_TERMINATION_OUTCOME" => html! {
             (text("system").unwrap_or("")) ": " (text("outcome").unwrap_or("").replace('_', " "))
-            @if count("sessions_ended") > 0 { ", sessions " (count("sessions_ended")) }
-            @if count("resurrected") > 0 { ", came back " (count("resurrected")) }
+            @if count("sessions_ended") > 0 { ", " (counted(count("sessions_ended"), "session", "sessions")) " taken away" }
+            @if count("resurrected") > 0 { ", came back " (counted(count("resurrected"), "time", "times")) }
             @if text("verified_at").is_some() { ", verified" } @else { ", not verified" }
         },
-        "SESSION_TERMINATION_DONE" => match text("state") {
-            Some("done") => html! { "everything is proven" },
-            _ => html! { "not everything is proven" },
+        "SESSION_TERMINATION_DONE" => html! {
+            @if text("state") == Some("done") { "everything is proven" } @else { "not everything is proven" }
         },
         _ => html! { (plain(details)) },
     }
@@ -61,7 +74,7 @@ pub(super) fn details(event_type: &str, details: &Value) -> Markup {
 /// Any details: their names and values, in their order.
 fn plain(details: &Value) -> String {
     let Some(map) = details.as_object() else { return String::new() };
-    let parts = map.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| {
+    let parts = map.iter().filter(|(key, value)| !value.is_null() && *key != "by").map(|(key, value)| {
         let key = key.replace('_', " ");
         match value {
             Value::String(text) => format!("{key} {text}"),

@@ -29,6 +29,8 @@ const POLL: Duration = Duration::from_secs(1);
 const GAP: Duration = Duration::from_millis(250);
 /// How many times as long as a read takes there is none.
 const REST: u32 = 4;
+/// How often a stream says that it lives where it has nothing to say.
+const STILL: Duration = Duration::from_secs(10);
 /// After how long a browser opens a stream again that broke.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -76,7 +78,9 @@ pub(in crate::http) async fn live(
         let event = live.next().await?;
         Some((Ok::<_, Infallible>(event), live))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    // A comment would not do: a page that hears nothing for long knows that the connection is dead.
+    let still = KeepAlive::new().interval(STILL).event(Event::default().event("still").data("-"));
+    Ok(Sse::new(events).keep_alive(still).into_response())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -45,9 +45,10 @@ pub(in crate::http) async fn show(
     // Access first: whoever may not read it learns nothing of the filters.
     let look = chain::last_look(&web.app, &signed_in.caller).await?;
     let asked = asked(&query);
-    let found = match asked.wrong.is_empty() {
-        true => Some(list(&web.app, &signed_in.caller, &asked.query, PER_PAGE).await?),
-        false => None,
+    let found = if asked.wrong.is_empty() {
+        Some(list(&web.app, &signed_in.caller, &asked.query, PER_PAGE).await?)
+    } else {
+        None
     };
     let body = html! {
         h1 { "Log" }
@@ -127,8 +128,8 @@ fn filters(asked: &Asked) -> Markup {
                     }
                 }
             }
-            (field("who", "Who did it (login or id)", "text", &asked.who, None))
-            (field("about", "About whom or what (login or id)", "text", &asked.about, None))
+            (field("who", "By (login or id)", "text", &asked.who, None))
+            (field("about", "About (login or id)", "text", &asked.about, None))
             (field("from", "From (UTC)", "datetime-local", &asked.from, wrong("from")))
             (field("until", "Until (UTC)", "datetime-local", &asked.until, wrong("until")))
             div.actions {
@@ -155,7 +156,7 @@ fn events(asked: &Asked, found: &LogPage) -> Markup {
             }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Events" {
-                table.log {
+                table.log.cards {
                     caption.aside { "Events, newest first" }
                     thead { tr {
                         th.number scope="col" { "Position" }
@@ -201,22 +202,24 @@ fn page_of(asked: &Asked, before: Option<i64>) -> String {
 
 fn event(row: &EventRow) -> Markup {
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
+    let operator = body["additional_details"]["by"].as_str() == Some("operator");
+    let by = if operator { "the server's operator" } else { "the service" };
     let raw = serde_json::to_string_pretty(&body).unwrap_or_default();
     html! {
         tr {
-            td.number { (row.position) }
-            td { (instant(row.recorded_at)) }
-            td { (title(&row.event_type)) }
-            td { (party(&body["created_by"], "the service")) }
-            td { (party(&body["source"], "")) }
-            td {
+            td.number data-name="Position" { (row.position) }
+            td data-name="Recorded at" { (instant(row.recorded_at)) }
+            td data-name="What" { (title(&row.event_type)) }
+            td data-name="Who" { (party(&body["created_by"], by)) }
+            td data-name="About" { (party(&body["source"], "nobody")) }
+            td data-name="Details" { div {
                 (details(&row.event_type, &body["additional_details"]))
                 details {
                     summary { "Raw" span.aside { " event " (row.position) } }
                     p.faint { code { (row.event_type) } " " code { (row.event_id) } br; "hash " code { (row.chain_hash) } }
                     pre.raw tabindex="0" { (if body.is_null() { &row.body } else { &raw }) }
                 }
-            }
+            } }
         }
     }
 }
@@ -253,7 +256,7 @@ pub(in crate::http) async fn chain(
     let look = chain::look(&web.app, &signed_in.caller, anew).await?;
     let body = html! {
         h1 { "Chain of the log" }
-        p.message class=(kind(&look)) #chain role="status" { (short(&look)) }
+        p #chain class={ "message " (kind(&look)) } role="status" { (short(&look)) }
         @if let Some((broken, at)) = &look.broken {
             p { "Found at " (instant(*at)) ": " (broken) "." }
             p { "Keep the database as it is, and compare it with a copy. Whoever holds the position and hash of an earlier event, such as the one that a termination shows when it is done, can say since when: " code { "lightsout events verify --expect POSITION:HASH" } "." }
@@ -286,9 +289,9 @@ fn short(look: &ChainLook) -> Markup {
     let checked_at = |stretch: &Stretch| instant(stretch.ended_at);
     let last = look.since.as_ref().or(look.whole.as_ref());
     let (Some(head), Some(last)) = (&look.verified, last) else {
-        return match &look.broken {
-            Some((broken, _)) => html! { "The chain is broken: " (broken) "." },
-            None => html! { "The chain was not checked since this node started." },
+        return html! {
+            @if let Some((broken, _)) = &look.broken { "The chain is broken: " (broken) "." }
+            @else { "The chain was not checked since this node started." }
         };
     };
     let position = number(head.position.unsigned_abs());

@@ -2,6 +2,7 @@
 //! the same checks.
 
 mod account;
+pub(super) mod apps;
 mod choose;
 mod end;
 mod event_words;
@@ -13,12 +14,15 @@ pub(super) mod outcomes;
 mod person;
 mod radius;
 mod start;
+pub(super) mod systems;
 mod systems_table;
 pub(super) mod termination;
 mod timeline;
 mod verdict;
 
-pub(super) use self::account::{account, change_password};
+pub(super) use self::account::{
+    account, change_password, confirm, end_session as end_own_session, enrol, remove,
+};
 pub(super) use self::choose::choose;
 pub(super) use self::end::{end, end_systems, terminate};
 pub(super) use self::find::find;

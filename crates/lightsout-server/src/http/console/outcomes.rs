@@ -96,13 +96,10 @@ impl<F: Format> Pages<F> {
             io::Error::other("the outcomes cannot be read")
         })?;
         part.extend(self.format.page(&found.entries));
-        self.at = match found.next_marker {
-            Some(next) => At::After(next),
-            None => {
-                part.extend(self.format.end());
-                At::End
-            }
-        };
+        if found.next_marker.is_none() {
+            part.extend(self.format.end());
+        }
+        self.at = found.next_marker.map_or(At::End, At::After);
         Ok(Some(part))
     }
 }

@@ -37,14 +37,14 @@ pub(in crate::http) async fn list(
             }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Terminations" {
-                table {
+                table.cards {
                     caption.aside { "Terminations, newest first" }
                     thead { tr {
                         th scope="col" { "Asked at" }
+                        th scope="col" { "State" }
+                        th.number scope="col" { "People" }
                         th scope="col" { "By" }
                         th scope="col" { "Reason" }
-                        th.number scope="col" { "People" }
-                        th scope="col" { "State" }
                     } }
                     tbody { @for entry in &found.entries { (row(entry)) } }
                 }
@@ -63,11 +63,11 @@ pub(in crate::http) async fn list(
 fn row(entry: &Termination) -> Markup {
     html! {
         tr {
-            td { a href={ "/console/terminations/" (entry.id) } { (instant(entry.created_at.as_millisecond())) } }
-            td { (person(&entry.asked_by)) @if let Some(other) = &entry.as_user { " as " (person(other)) } }
-            td { (entry.reason.as_deref().unwrap_or("")) }
-            td.number { (number(entry.people)) }
-            td { (state_tag(entry.state)) }
+            td data-name="Asked at" { a href={ "/console/terminations/" (entry.id) } { (instant(entry.created_at.as_millisecond())) } }
+            td data-name="State" { (state_tag(entry.state)) }
+            td.number data-name="People" { (number(entry.people)) }
+            td data-name="By" { div { (person(&entry.asked_by)) @if let Some(other) = &entry.as_user { " as " (person(other)) } } }
+            td.reason data-name="Reason" { (entry.reason.as_deref().unwrap_or("none given")) }
         }
     }
 }
@@ -122,7 +122,6 @@ fn whole(web: &Web, signed_in: &SignedIn, watched: &Watched, refused: Option<&st
         }
         // Outside of what is replaced, or nothing would be read out.
         p.aside #said role="status" aria-live="polite" {}
-        (facts(termination))
         div data-follow=[follows.then(|| format!("{path}/live"))] {
             (live_part(watched, &signed_in.csrf, web.app.clock.now_ms()))
         }
@@ -189,6 +188,7 @@ pub(super) fn live_part(watched: &Watched, csrf: &str, now: i64) -> Markup {
     html! {
         section #live data-state=(verdict.state) aria-label="How it goes" {
             (said(&verdict))
+            (facts(termination))
             @if let Some(head) = &termination.chain_head {
                 p.faint {
                     "Event " (number(head.position.unsigned_abs())) " of the log closed it; its hash is "
@@ -206,12 +206,12 @@ pub(super) fn live_part(watched: &Watched, csrf: &str, now: i64) -> Markup {
 
 fn said(verdict: &Verdict) -> Markup {
     let class = match verdict.state {
-        "done" => "message good",
-        "working" => "message",
-        _ => "message bad",
+        "done" => "verdict message good",
+        "working" => "verdict message",
+        _ => "verdict message bad",
     };
     html! {
-        p.verdict class=(class) #verdict {
+        p #verdict class=(class) {
             @for piece in &verdict.sentence {
                 @match piece { Piece::Text(text) => (text), Piece::At(at) => (instant(*at)) }
             }
@@ -278,11 +278,11 @@ fn bar(system: &SystemProgress) -> Markup {
                     }
                 }
             }
-            p.faint {
+            @if system.sessions_ended > 0 { p.faint {
                 (counted(system.sessions_ended, "session", "sessions")) " taken away"
                 @if system.resurrected > 0 { ", came back " (counted(system.resurrected, "time", "times")) }
                 @if system.ended_again > 0 { ", " (number(system.ended_again)) " of them under new keys meanwhile" }
-            }
+            } }
         }
     }
 }
@@ -309,8 +309,8 @@ fn people(named: &Named) -> Markup {
     let more = named.count.map_or(shown >= NAMED_MAX.unsigned_abs(), |count| count > shown);
     html! {
         h2 { (title) @if let Some(count) = named.count { " " span.faint { (number(count)) } } }
-        div.scroll tabindex="0" role="region" aria-label=(title) id={ "named-" (named.what) } {
-            table {
+        div.scroll.low tabindex="0" role="region" aria-label=(title) id={ "named-" (named.what) } {
+            table.cards {
                 caption { (what) @if more { ". The first " (shown) " stand here, all in the files below." } }
                 thead { tr {
                     th scope="col" { "Person" }
@@ -328,14 +328,14 @@ fn people(named: &Named) -> Markup {
 fn person_row(outcome: &Outcome) -> Markup {
     html! {
         tr {
-            td { (person(&outcome.user)) }
-            td { (outcome.system) }
-            td { (super::outcomes::word(outcome.outcome).replace('_', " ")) }
-            td.number { (number(outcome.resurrected)) }
-            td {
+            td data-name="Person" { (person(&outcome.user)) }
+            td data-name="System" { (outcome.system) }
+            td data-name="Outcome" { (super::outcomes::word(outcome.outcome).replace('_', " ")) }
+            td.number data-name="Came back" { (number(outcome.resurrected)) }
+            td data-name="Detail" { div {
                 @if let Some(at) = outcome.ends_by { "dead by " (instant(at.as_millisecond())) " " }
                 (outcome.detail.as_deref().unwrap_or(""))
-            }
+            } }
         }
     }
 }

@@ -35,7 +35,7 @@ fn steps(watched: &Watched, until: i64) -> Vec<Left> {
 /// The part of the page. `now` is where the drawing ends while the termination is worked.
 pub(super) fn timeline(watched: &Watched, now: i64) -> Markup {
     let from = watched.spans.0;
-    let finished = watched.termination.finished_at.map(|at| at.as_millisecond());
+    let finished = watched.termination.finished_at.map(jiff::Timestamp::as_millisecond);
     let until = finished.unwrap_or(now).max(from + 1);
     let steps = steps(watched, until);
     let (first, last) = (&steps[0], &steps[steps.len() - 1]);

@@ -46,14 +46,14 @@ both! {
         h.run_until_done(&id).await;
         let admin_id = h.admin_id.clone();
         let mut browser = Browser::of(h, &admin_id).await;
-        let rows = |body: &str| body.matches("<td class=\"number\">").count();
+        let rows = |body: &str| body.matches("<td class=\"number\" data-name=\"Position\">").count();
         let all = rows(&browser.get("/console/log").await.body);
         // Two apps' worth of set-up, two users, the request, two outcomes and the end.
         assert!(all >= 8, "{all}");
         let shown = browser.get("/console/log?type=NEW_USER").await;
         shown.is(200).says("bob@acme.example").says_not("lost phone");
         let shown = browser.get("/console/log?type=SESSION_TERMINATION_REQUESTED").await;
-        shown.says("1 people: lost phone");
+        shown.says("1 person: lost phone");
         assert_eq!(rows(&shown.body), 1);
         let shown = browser.get("/console/log?from=2026-01-02T04:00").await;
         shown.says("lost phone").says_not("bob@acme.example");

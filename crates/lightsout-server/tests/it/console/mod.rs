@@ -1,9 +1,13 @@
 //! The service's pages, as a browser without scripts sees them.
 
+mod apps;
 mod end;
 mod find;
 mod frame;
 mod log;
 mod oauth;
+mod outside;
+mod second_factor;
 mod sign_in;
+mod systems;
 mod watch;

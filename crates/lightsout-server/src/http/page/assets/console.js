@@ -44,18 +44,34 @@ function follow(part) {
   const show = (is) => { if (away) away.hidden = !is; };
   let pause = 1000;
   let last;
+  let heard = Date.now();
+  // The service says every ten seconds that it is there. A network that forgot the connection says nothing.
+  const watch = setInterval(() => {
+    if (Date.now() - heard < 30000) return;
+    heard = Date.now();
+    show(true);
+    open();
+  }, 5000);
   const open = () => {
     last?.close();
     const stream = new EventSource(part.dataset.follow);
     last = stream;
-    stream.addEventListener("open", () => { pause = 1000; });
+    stream.addEventListener("open", () => {
+      pause = 1000;
+      heard = Date.now();
+    });
+    stream.addEventListener("still", () => { heard = Date.now(); });
     stream.addEventListener("state", (message) => {
+      heard = Date.now();
       replace(part, message.data);
       show(false);
       say();
     });
     stream.addEventListener("stale", () => show(true));
-    stream.addEventListener("done", () => stream.close());
+    stream.addEventListener("done", () => {
+      stream.close();
+      clearInterval(watch);
+    });
     stream.addEventListener("gone", () => {
       stream.close();
       location.reload();

@@ -1,0 +1,81 @@
+//! Reading apps. Making one is the operator's (`admin`); no secret, and no digest of one, is in what is
+//! read.
+
+use super::Error;
+use crate::app::App;
+use crate::domain::access::{self, Caller};
+use crate::store::AppRow;
+
+/// An app as those see it who manage its enterprise.
+#[derive(Clone, Debug)]
+pub struct AppView {
+    /// The client id.
+    pub client_id: String,
+    /// The name.
+    pub name: String,
+    /// Scopes that its tokens may have.
+    pub scopes: Vec<String>,
+    /// Rights on the registry.
+    pub rights: Vec<String>,
+    /// Where a browser may be sent back to after a sign-in.
+    pub redirect_uris: Vec<String>,
+    /// Whether it keeps no secret.
+    pub public: bool,
+    /// Whether it may end admins and coadmins.
+    pub may_end_admins: bool,
+    /// Whether it may ask for users' tokens.
+    pub user_tokens: bool,
+    /// Whether it may send assertions addressed to Box.
+    pub box_audience: bool,
+    /// How many public keys it has.
+    pub keys: u64,
+    /// When it was created, in milliseconds since 1970.
+    pub created_at: i64,
+    /// When its secret was made anew.
+    pub secret_rotated_at: Option<i64>,
+    /// When it was given a token last.
+    pub last_used_at: Option<i64>,
+}
+
+/// Lists the apps of the caller's enterprise after a client id, at most `limit`, and after which the next
+/// page begins.
+pub async fn list(
+    app: &App,
+    caller: &Caller,
+    after: &str,
+    limit: usize,
+) -> Result<(Vec<AppView>, Option<String>), Error> {
+    access::may_read_apps(caller)?;
+    let enterprise = &caller.enterprise_id.0;
+    let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+    let mut rows = app.db.list_apps(enterprise, after, wanted).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| row.client_id.clone());
+    let keys = app.db.count_app_keys(enterprise).await?;
+    let keys = |id: &str| keys.iter().find(|(found, _)| found == id).map_or(0, |(_, n)| n.unsigned_abs());
+    let views = rows.into_iter().map(|row| {
+        let keys = keys(&row.client_id);
+        view(row, keys)
+    });
+    Ok((views.collect(), next))
+}
+
+fn view(row: AppRow, keys: u64) -> AppView {
+    let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect();
+    AppView {
+        redirect_uris: row.redirect_uris(),
+        scopes: words(&row.scopes),
+        rights: words(&row.rights),
+        public: row.public_at.is_some(),
+        may_end_admins: row.may_end_admins_at.is_some(),
+        user_tokens: row.user_tokens_at.is_some(),
+        box_audience: row.box_audience_at.is_some(),
+        keys,
+        created_at: row.created_at,
+        secret_rotated_at: row.secret_rotated_at,
+        last_used_at: row.last_used_at,
+        client_id: row.client_id,
+        name: row.name,
+    }
+}
