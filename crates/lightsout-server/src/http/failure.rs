@@ -23,31 +23,13 @@ pub(super) struct Failure {
     /// A word for programs; on `/oauth2` the `error`.
     pub(super) code: &'static str,
     /// A sentence for people.
-    pub(super) message: Box<str>,
+    pub(super) message: String,
     pub(super) context_info: Option<Value>,
     pub(super) retry_after_s: Option<u64>,
     /// Whether the answer asks for a token (`WWW-Authenticate`).
     challenge: Option<Challenge>,
     /// Where a browser is sent instead.
-    location: Option<Box<str>>,
-}
-
-/// How a caller is asked to say who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Challenge {
-    Bearer,
-    Basic,
-}
-
-impl Challenge {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Bearer => {
-                "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The access token provided is invalid.\""
-            }
-            Self::Basic => "Basic realm=\"Service\", charset=\"UTF-8\"",
-        }
-    }
+    location: Option<String>,
 }
 
 /// How a caller is asked to say who they are.
@@ -99,7 +81,7 @@ impl Failure {
         Self {
             status,
             code,
-            message: message.into().into_boxed_str(),
+            message: message.into(),
             context_info: None,
             retry_after_s: None,
             challenge: None,
@@ -116,13 +98,13 @@ impl Failure {
         if ended {
             query.append_pair("was", "ended");
         }
-        let location = Some(format!("/sign-in?{}", query.finish()).into());
+        let location = Some(format!("/sign-in?{}", query.finish()));
         Self { location, ..Self::new(StatusCode::SEE_OTHER, "sign_in", "sign in first") }
     }
 
     /// Sends a browser to another page.
     pub(super) fn elsewhere(location: &str) -> Self {
-        let location = Some(location.into());
+        let location = Some(location.to_owned());
         Self { location, ..Self::new(StatusCode::SEE_OTHER, "elsewhere", "go on there") }
     }
 
@@ -175,7 +157,7 @@ impl Failure {
             Interface::Box => self.box_body(request_id),
             Interface::OAuth => Json(OAuth2Error {
                 error: self.oauth_code().to_owned(),
-                error_description: self.message.to_string(),
+                error_description: self.message.clone(),
             })
             .into_response(),
             Interface::Own => self.problem(request_id),
@@ -189,7 +171,7 @@ impl Failure {
         if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge.as_str()));
         }
-        if let Some(location) = self.location.as_deref().and_then(|to| HeaderValue::try_from(to).ok()) {
+        if let Some(location) = self.location.as_ref().and_then(|to| HeaderValue::try_from(to).ok()) {
             headers.insert(header::LOCATION, location);
         }
         response
@@ -200,7 +182,7 @@ impl Failure {
             kind: "error".to_owned(),
             status: self.status.as_u16(),
             code: self.code.to_owned(),
-            message: self.message.to_string(),
+            message: self.message.clone(),
             context_info: self.context_info.clone(),
             help_url: "https://developer.box.com/guides/api-calls/permissions-and-errors/common-errors/"
                 .to_owned(),
@@ -214,7 +196,7 @@ impl Failure {
             kind: format!("urn:lightsout:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
-            detail: self.message.to_string(),
+            detail: self.message.clone(),
             code: self.code.to_owned(),
             request_id: request_id.to_owned(),
             context_info: self.context_info.clone(),

@@ -28,7 +28,7 @@ both! {
             }
         }
         let [_, browser] = &mut browsers;
-        browser.get("/console").await;
+        browser.get("/console/account").await;
         for path in [unknown.asks(&[]), app.asks(&[("redirect_uri", "https://evil.example/")])] {
             let shown = browser.post(&path, &[("decision", "allow")]).await;
             assert_eq!((shown.status.as_u16(), shown.location), (400, None));

@@ -91,7 +91,7 @@ both! {
             shown.is(303).sends_to(&format!("{CALLBACK}?error={error}&"));
             Browser::new(h).get(&path).await.is(303).sends_to("/sign-in?return_to=");
             // The form is checked like the page.
-            browser.get("/console").await;
+            browser.get("/console/account").await;
             browser.post(&path, &[("decision", "allow")]).await.is(303).sends_to(&format!("{CALLBACK}?error={error}&"));
         }
         assert!(logged(h).await.is_empty());
@@ -176,7 +176,7 @@ both! {
         browser.get(&app.asks(&[])).await.is(303).sends_to("/sign-in");
         let row = h.app.db.find_app(&app.id).await.expect("read").expect("there");
         let mut browser = Browser::of(h, &row.service_user_id).await;
-        browser.get("/console").await;
+        browser.get("/console/account").await;
         browser.post(&app.asks(&[]), &[("decision", "allow")]).await.is(303).sends_to("/sign-in");
         assert!(logged(h).await.is_empty());
         h.run_jobs().await;
