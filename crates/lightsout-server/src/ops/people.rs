@@ -42,6 +42,11 @@ impl Reach {
         Ok(Self::Groups(groups))
     }
 
+    /// Whether a group is among them.
+    fn holds(&self, group_id: &str) -> bool {
+        self.among().is_none_or(|groups| groups.iter().any(|id| id == group_id))
+    }
+
     fn among(&self) -> Option<&[String]> {
         match self {
             Self::Everyone => None,
@@ -68,18 +73,15 @@ pub async fn search(app: &App, caller: &Caller, term: &str) -> Result<Found, Err
     let reach = Reach::of(app, caller).await?;
     let enterprise = caller.enterprise_id.0.as_str();
     let limit = i64::try_from(FOUND_MAX).expect("a small number") + 1;
-    let mut people = match &reach {
-        Reach::Everyone => {
-            let mut people = app.db.list_users_by_any_id(enterprise, term.trim()).await?;
-            people.extend(app.db.list_users_by_login(enterprise, term, limit).await?);
-            people.extend(app.db.list_users_by_name(enterprise, term, limit).await?);
-            people
-        }
-        Reach::Groups(groups) => app.db.list_members_like(groups, term, limit).await?,
-    };
+    let among = reach.among();
+    let mut people = app.db.list_users_by_any_id(enterprise, term.trim(), among).await?;
+    people.extend(app.db.list_users_by_login(enterprise, term, among, limit).await?);
+    people.extend(app.db.list_users_by_name(enterprise, term, among, limit).await?);
     let mut seen = HashSet::new();
     people.retain(|person| seen.insert(person.user_id.clone()));
-    let mut groups = app.db.list_groups_like(enterprise, term, reach.among(), limit).await?;
+    let by_id = app.db.find_group(enterprise, term.trim()).await?;
+    let mut groups: Vec<GroupRow> = by_id.into_iter().filter(|group| reach.holds(&group.group_id)).collect();
+    groups.extend(app.db.list_groups_by_name(enterprise, term, among, limit).await?);
     let (more_people, more_groups) = (people.len() > FOUND_MAX, groups.len() > FOUND_MAX);
     people.truncate(FOUND_MAX);
     groups.truncate(FOUND_MAX);
@@ -105,7 +107,7 @@ pub async fn begin(app: &App, caller: &Caller) -> Result<Beginning, Error> {
             Beginning::Terminations(app.db.list_newest_terminations(enterprise, 5).await?)
         }
         Reach::Groups(groups) => {
-            Beginning::Groups(app.db.list_groups_like(enterprise, "", Some(&groups), PAGE).await?)
+            Beginning::Groups(app.db.list_groups_by_name(enterprise, "", Some(&groups), PAGE).await?)
         }
     })
 }
@@ -228,7 +230,7 @@ pub async fn group(app: &App, caller: &Caller, group_id: &str, after: &str) -> R
 async fn find_group(app: &App, caller: &Caller, group_id: &str) -> Result<GroupRow, Error> {
     let reach = Reach::of(app, caller).await?;
     let unknown = || Error::not_found("group_id", group_id);
-    if reach.among().is_some_and(|groups| !groups.iter().any(|id| id == group_id)) {
+    if !reach.holds(group_id) {
         return Err(unknown());
     }
     app.db.find_group(&caller.enterprise_id.0, group_id).await?.ok_or_else(unknown)
@@ -360,9 +362,9 @@ impl Known {
             people.insert(id.clone(), id);
         }
         let by_id = app.db.list_known_groups(enterprise, words).await?;
-        let by_name = app.db.list_groups_by_name(enterprise, &folded).await?;
+        let by_name = app.db.list_groups_named(enterprise, &folded).await?;
         let found = by_id.into_iter().map(|(id,)| (id.clone(), id)).chain(by_name);
-        for (id, name) in found.filter(|(id, _)| reach.among().is_none_or(|groups| groups.contains(id))) {
+        for (id, name) in found.filter(|(id, _)| reach.holds(id)) {
             groups.insert(name, id);
         }
         Ok(Self { people, groups })

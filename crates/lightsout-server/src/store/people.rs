@@ -7,79 +7,76 @@ use crate::store::directory::prefix_range;
 use crate::store::{Chosen, Db, DbError, GroupRow, MembershipRow, TerminationRow, Tx, UserRow};
 
 impl Db {
-    /// Lists people of a tenant whose name starts with `term`, by name; service accounts left out.
+    /// Lists people of a tenant whose name starts with `term`, by name, service accounts left out; with
+    /// `among`, only members of these groups.
     pub async fn list_users_by_name(
         &self,
         enterprise_id: &str,
         term: &str,
+        among: Option<&[String]>,
         limit: i64,
     ) -> Result<Vec<UserRow>, DbError> {
         let (term, end) = prefix_range(Some(term));
+        let (groups, only) = of_groups(among);
         self.fetch(
-            // From users_by_name.
-            "SELECT * FROM users
-             WHERE enterprise_id = $1 AND name_folded >= $2 AND name_folded < $3 AND service_of IS NULL
+            // From users_by_name, in its order.
+            "SELECT * FROM users u
+             WHERE enterprise_id = $2 AND name_folded >= $3 AND name_folded < $4 AND service_of IS NULL
+               AND ($5 = 0 OR EXISTS (SELECT 1 FROM memberships m
+                                      WHERE m.user_id = u.user_id AND m.group_id IN {texts $1}))
              ORDER BY name_folded, user_id
-             LIMIT $4",
-            args![enterprise_id, term, end, limit],
+             LIMIT $6",
+            args![groups, enterprise_id, term, end, only, limit],
         )
         .await
     }
 
-    /// Lists people of a tenant whose login starts with `term`, by login; service accounts left out.
+    /// Lists people of a tenant whose login starts with `term`, by login, service accounts left out; with
+    /// `among`, only members of these groups.
     pub async fn list_users_by_login(
         &self,
         enterprise_id: &str,
         term: &str,
+        among: Option<&[String]>,
         limit: i64,
     ) -> Result<Vec<UserRow>, DbError> {
         let (term, end) = prefix_range(Some(term));
+        let (groups, only) = of_groups(among);
         self.fetch(
-            // From users_by_login: the index of the enterprise would read everybody.
-            "SELECT * FROM users
-             WHERE login_folded >= $2 AND login_folded < $3 AND enterprise_id || '' = $1 AND service_of IS NULL
+            // From users_by_login, in its order: the index of the enterprise would read everybody.
+            "SELECT * FROM users u
+             WHERE login_folded >= $3 AND login_folded < $4 AND enterprise_id || '' = $2 AND service_of IS NULL
+               AND ($5 = 0 OR EXISTS (SELECT 1 FROM memberships m
+                                      WHERE m.user_id = u.user_id AND m.group_id IN {texts $1}))
              ORDER BY login_folded
-             LIMIT $4",
-            args![enterprise_id, term, end, limit],
+             LIMIT $6",
+            args![groups, enterprise_id, term, end, only, limit],
         )
         .await
     }
 
-    /// Finds people of a tenant by their whole id, here or in an outside system.
-    pub async fn list_users_by_any_id(&self, enterprise_id: &str, id: &str) -> Result<Vec<UserRow>, DbError> {
-        self.fetch(
-            "SELECT * FROM users WHERE user_id = $2 AND enterprise_id || '' = $1
-             UNION
-             SELECT * FROM users WHERE enterprise_id = $1 AND external_id = $2",
-            args![enterprise_id, id],
-        )
-        .await
-    }
-
-    /// Lists members of some groups whose name or login starts with `term`, or whose id it is, by name.
-    pub async fn list_members_like(
+    /// Finds people of a tenant by their whole id, here or in an outside system; with `among`, only
+    /// members of these groups.
+    pub async fn list_users_by_any_id(
         &self,
-        group_ids: &[String],
-        term: &str,
-        limit: i64,
+        enterprise_id: &str,
+        id: &str,
+        among: Option<&[String]>,
     ) -> Result<Vec<UserRow>, DbError> {
-        let (start, end) = prefix_range(Some(term));
+        let (groups, only) = of_groups(among);
         self.fetch(
-            "SELECT u.* FROM users u
-             WHERE (u.name_folded >= $2 AND u.name_folded < $3
-                    OR u.login_folded >= $2 AND u.login_folded < $3
-                    OR u.user_id = $4)
-               AND u.user_id IN (SELECT m.user_id FROM memberships m WHERE m.group_id IN {texts $1})
-             ORDER BY u.name_folded, u.user_id
-             LIMIT $5",
-            args![Value::from(group_ids), start, end, term.trim(), limit],
+            "SELECT u.* FROM (SELECT * FROM users WHERE user_id = $3 AND enterprise_id || '' = $2
+                              UNION
+                              SELECT * FROM users WHERE enterprise_id = $2 AND external_id = $3) u
+             WHERE $4 = 0 OR EXISTS (SELECT 1 FROM memberships m
+                                     WHERE m.user_id = u.user_id AND m.group_id IN {texts $1})",
+            args![groups, enterprise_id, id, only],
         )
         .await
     }
 
-    /// Lists groups of a tenant whose name starts with `term` or whose id it is, by name; with `among`,
-    /// only these.
-    pub async fn list_groups_like(
+    /// Lists groups of a tenant whose name starts with `term`, by name; with `among`, only these.
+    pub async fn list_groups_by_name(
         &self,
         enterprise_id: &str,
         term: &str,
@@ -87,15 +84,15 @@ impl Db {
         limit: i64,
     ) -> Result<Vec<GroupRow>, DbError> {
         let (start, end) = prefix_range(Some(term));
-        let groups = Value::from(among.unwrap_or_default());
+        let (groups, only) = of_groups(among);
         self.fetch(
+            // From groups_by_name, in its order.
             "SELECT group_id, enterprise_id, name, profile, created_at, modified_at FROM groups
-             WHERE enterprise_id = $2
-               AND (name_folded >= $3 AND name_folded < $4 OR group_id = $5)
-               AND ($6 = 0 OR group_id IN {texts $1})
+             WHERE enterprise_id = $2 AND name_folded >= $3 AND name_folded < $4
+               AND ($5 = 0 OR group_id IN {texts $1})
              ORDER BY name_folded
-             LIMIT $7",
-            args![groups, enterprise_id, start, end, term.trim(), i64::from(among.is_some()), limit],
+             LIMIT $6",
+            args![groups, enterprise_id, start, end, only, limit],
         )
         .await
     }
@@ -118,7 +115,7 @@ impl Db {
     }
 
     /// The groups of a tenant with these folded names: (id, folded name).
-    pub async fn list_groups_by_name(
+    pub async fn list_groups_named(
         &self,
         enterprise_id: &str,
         names: &[String],
@@ -169,6 +166,7 @@ impl Db {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<MembershipRow>, DbError> {
+        let (groups, only) = of_groups(among);
         self.fetch(
             "SELECT m.membership_id, m.group_id, g.name AS group_name, m.user_id, '' AS user_name,
                     CAST(NULL AS TEXT) AS user_login, m.role, m.permissions, m.created_at, m.modified_at
@@ -176,7 +174,7 @@ impl Db {
              WHERE m.user_id = $2 AND ($3 = 0 OR m.group_id IN {texts $1})
              ORDER BY g.name_folded
              LIMIT $4 OFFSET $5",
-            args![Value::from(among.unwrap_or_default()), user_id, i64::from(among.is_some()), limit, offset],
+            args![groups, user_id, only, limit, offset],
         )
         .await
     }
@@ -303,4 +301,9 @@ impl Tx {
             .await?;
         Ok(row.map_or((0, false), |(people, mine)| (people, mine > 0)))
     }
+}
+
+/// What statements compare a list of groups with: the list, and whether it counts at all.
+fn of_groups(among: Option<&[String]>) -> (Value, i64) {
+    (Value::from(among.unwrap_or_default()), i64::from(among.is_some()))
 }

@@ -23,7 +23,7 @@ pub(super) fn systems_table(caption: &str, systems: &[SystemPreview]) -> Markup 
     html! {
         div.scroll tabindex="0" role="region" aria-label=(caption) {
             table.systems {
-                caption { (caption) }
+                caption.aside { (caption) }
                 thead { tr { th scope="col" { "System" } th.number scope="col" { "Sessions" } th scope="col" { "Remark" } } }
                 tbody {
                     @for system in systems {
