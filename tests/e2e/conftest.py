@@ -59,6 +59,26 @@ def make_service(tmp_path: Path):
 
 
 @pytest.fixture(scope="session")
+def chromium():
+    """One Chromium for all tests; each has a context of its own."""
+    from chromium import Chromium
+
+    chromium = Chromium()
+    yield chromium
+    chromium.stop()
+
+
+@pytest.fixture(scope="session")
+def console(chromium, tmp_path_factory: pytest.TempPathFactory):
+    """A service with its console, a shop and an outside provider."""
+    from console import Console
+
+    console = Console(tmp_path_factory.mktemp("console"), chromium)
+    yield console
+    console.stop()
+
+
+@pytest.fixture(scope="session")
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
     """An encrypted private key (PKCS#8, PEM), its passphrase, and the file of the public key."""
     folder = tmp_path_factory.mktemp("key")

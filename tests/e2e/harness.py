@@ -97,9 +97,13 @@ class Service:
         self.config = folder / "lightsout.toml"
         self.log = folder / "serve.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.configure(more)
+
+    def configure(self, more: str) -> None:
+        """Writes the configuration file; a service that runs keeps the one that it started with."""
         self.config.write_text(
             f'[server]\nlisten = "127.0.0.1:{self.port}"\npublic_url = "{self.url}"\n\n'
-            f'[database]\nurl = "{database}"\n\n{more}'
+            f'[database]\nurl = "{self.database}"\n\n{more}'
         )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

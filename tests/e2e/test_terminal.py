@@ -140,7 +140,8 @@ def test_bar_follows_and_ctrl_c_stops_only_the_following(make_service, open_term
 @pytest.mark.parametrize("kind", ["developer token", "client secret"])
 def test_secret_is_asked_for_and_never_shown(kind: str, tenant: Tenant, open_terminal, tmp_path: Path) -> None:
     if kind == "developer token":
-        secret, flags, question = tenant.developer_token(), "", "Developer token:"
+        # At a service a person would sign in with a browser.
+        secret, flags, question = tenant.developer_token(), "--wire box", "Developer token:"
     else:
         app = tenant.app()
         secret, question = app.client_secret, "Client secret:"
@@ -170,9 +171,19 @@ def test_secret_is_asked_for_and_never_shown(kind: str, tenant: Tenant, open_ter
 
 def test_interrupt_at_the_question_for_a_secret_leaves_the_terminal_as_it_was(open_terminal, tmp_path: Path) -> None:
     terminal = open_terminal(environment() | {"LIGHTSOUT_CONFIG_HOME": str(tmp_path / "config")})
-    terminal.type(f"{BINARY} login --profile mine --url http://127.0.0.1:1")
+    terminal.type(f"{BINARY} login --profile mine --wire box --url http://127.0.0.1:1")
     terminal.shows("Developer token:")
     terminal.press("C-c")
     # What is typed next is seen again.
     code, _ = terminal.ends()
     assert code == 130 and not (tmp_path / "config").exists()
+
+
+def test_interrupt_of_a_sign_in_with_a_browser_keeps_nothing(open_terminal, tmp_path: Path) -> None:
+    terminal = open_terminal(environment() | {"LIGHTSOUT_CONFIG_HOME": str(tmp_path / "config")})
+    terminal.type(f"{BINARY} login --no-browser --profile mine --url http://127.0.0.1:1")
+    terminal.shows("to sign in, open this address", "/api/oauth2/authorize?response_type=code")
+    terminal.press("C-c")
+    code, screen = terminal.ends()
+    assert code == 130 and "nobody was signed in, and nothing was kept" in screen, screen
+    assert not (tmp_path / "config").exists()

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::app::{Settings, System};
 use crate::clock::Clock;
 use crate::http::LimitsConfig;
+use crate::provider::{Provider, ProviderConfig};
 use crate::secret::Secret;
 use crate::store::Db;
 use crate::unknown_key::{explain, without_value};
@@ -39,6 +40,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// How often callers may call.
     pub limits: LimitsConfig,
+    /// How people sign in to the service's pages.
+    pub sign_in: SignInConfig,
     /// How long things live and are kept.
     pub lives: LivesConfig,
     /// How it logs.
@@ -116,6 +119,24 @@ impl Default for DatabaseConfig {
             stale_after_s: 2,
             index_sessions_max: 20_000_000,
         }
+    }
+}
+
+/// How people sign in to the service's pages.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignInConfig {
+    /// Hours that a sign-in lasts.
+    pub session_h: u32,
+    /// Whether `lightsout login` may sign people in through the browser.
+    pub command_line: bool,
+    /// Outside OpenID providers that people sign in through.
+    pub providers: Vec<ProviderConfig>,
+}
+
+impl Default for SignInConfig {
+    fn default() -> Self {
+        Self { session_h: 12, command_line: true, providers: Vec::new() }
     }
 }
 
@@ -232,6 +253,7 @@ impl Config {
             ("server.requests_max", server.requests_max as u64),
             ("database.connections_max", self.database.connections_max.into()),
             ("database.stale_after_s", self.database.stale_after_s.into()),
+            ("sign_in.session_h", self.sign_in.session_h.into()),
             ("lives.token_min", lives.token_min.into()),
             ("lives.session_days", lives.session_days.into()),
             ("lives.give_up_after_h", lives.give_up_after_h.into()),
@@ -255,11 +277,38 @@ impl Config {
         if !url.starts_with("sqlite:") && !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
             return Err(ConfigError("database.url begins with sqlite: or postgres:".to_owned()));
         }
+        self.check_providers()?;
         let mut names = HashSet::new();
         if let Some(twice) = self.systems.iter().find(|system| !names.insert(&system.name)) {
             return Err(ConfigError(format!("two systems are named {}", twice.name)));
         }
         Ok(())
+    }
+
+    fn check_providers(&self) -> Result<(), ConfigError> {
+        let mut names = HashSet::new();
+        for provider in &self.sign_in.providers {
+            provider.check().map_err(ConfigError)?;
+            if !names.insert(&provider.name) {
+                return Err(ConfigError(format!("two providers are named {}", provider.name)));
+            }
+        }
+        if !self.sign_in.providers.is_empty() && self.lacks_public_url() {
+            let why = "a provider sends browsers back to server.public_url: set it to the https:// address that the proxy has";
+            return Err(ConfigError(why.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Whether a proxy is in front, and the address that browsers know is not told.
+    pub fn lacks_public_url(&self) -> bool {
+        self.server.behind_proxy && !self.server.public_url.starts_with("https://")
+    }
+
+    /// The outside providers.
+    pub fn build_providers(&self, clock: &Clock) -> Result<Vec<Provider>, ConfigError> {
+        let build = |config: &ProviderConfig| Provider::new(config.clone(), clock.clone());
+        self.sign_in.providers.iter().map(build).collect::<Result<_, _>>().map_err(ConfigError)
     }
 
     /// The address that callers know the service by, without a slash at the end, as far as the
@@ -296,6 +345,7 @@ impl Config {
         Settings {
             token_life_ms: i64::from(self.lives.token_min) * 60_000,
             session_life_ms: day(self.lives.session_days),
+            sign_in_life_ms: i64::from(self.sign_in.session_h) * 3_600_000,
             registry_clock_skew_ms: i64::from(self.lives.registry_clock_skew_s) * 1_000,
             give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
             keep_events_ms: day(self.lives.keep_events_days),
@@ -336,6 +386,8 @@ mod tests {
         assert_eq!(shown_server, default.server);
         assert_eq!(shown.limits, default.limits);
         assert_eq!(shown.lives, default.lives);
+        assert_eq!(shown.sign_in.session_h, default.sign_in.session_h);
+        assert_eq!(shown.sign_in.command_line, default.sign_in.command_line);
         assert_eq!(shown.log, default.log);
         assert_eq!(shown.database.connections_max, default.database.connections_max);
         assert_eq!(shown.database.stale_after_s, default.database.stale_after_s);
@@ -350,6 +402,8 @@ mod tests {
             "[server.tls]",
             "[database]",
             "[limits]",
+            "[sign_in]",
+            "[[sign_in.providers]]",
             "[lives]",
             "[log]",
             "[[systems]]\nkind = \"redis\"\nname = \"x\"",

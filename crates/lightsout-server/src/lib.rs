@@ -10,6 +10,7 @@ pub mod domain;
 pub mod http;
 pub mod index;
 pub mod ops;
+pub mod provider;
 pub mod random;
 pub mod secret;
 pub mod server;

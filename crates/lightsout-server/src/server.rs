@@ -111,11 +111,17 @@ pub async fn start(config: &Config, metrics: Option<PrometheusHandle>) -> Result
     let app = open(config).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let public_url = config.public_url_at(address);
+    if config.lacks_public_url() {
+        tracing::warn!(
+            "behind_proxy without a server.public_url that begins with https://: pages and links that name the service's own address do not work"
+        );
+    }
     let web = Arc::new(Web {
         app: Arc::clone(&app),
         limits: Limits::new(&config.limits),
         public_url,
         behind_proxy: config.server.behind_proxy,
+        providers: config.build_providers(&app.clock)?,
         request_timeout: Duration::from_secs(config.server.request_timeout_s),
         body_bytes_max: config.server.body_bytes_max,
         metrics,

@@ -1,17 +1,17 @@
 //! Where to go and as whom: flags, the environment, or a profile.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::ensure;
 use clap::Args;
-use lightsout_client::{Auth, BOX, BOX_AUDIENCE, Client, Jwt, Subject};
+use lightsout_client::{Auth, BOX, BOX_AUDIENCE, Client, Jwt, OAuth, Subject};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::exit::Usage;
 use crate::output::say;
-use crate::profile::{self, Credentials, Profile, Wire};
+use crate::profile::{self, Credentials, Profile, ProfileTokens, Wire};
 
 const URL: &str = "http://127.0.0.1:8787";
 /// The profile that is used where none is named.
@@ -123,33 +123,41 @@ impl Server {
 
     fn connect_as_said(&self) -> anyhow::Result<Connection> {
         if let Some(given) = self.given()? {
-            return Ok(Connection { client: self.client_of(&given)?, wire: given.wire, profile: None });
+            // Flags name no sign-in of a person, so no name of a profile is used.
+            let client = self.client_of("", &given)?;
+            return Ok(Connection { client, wire: given.wire, profile: None });
         }
         let name = self.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
         let profile = self.named(name)?;
         let _ = PROFILE.set(name.to_owned());
+        if matches!(profile.credentials, Credentials::Oauth { .. }) {
+            let _ = OF_A_PERSON.set(());
+        }
         Ok(Connection {
-            client: self.client_of(&profile)?,
+            client: self.client_of(name, &profile)?,
             wire: profile.wire,
             profile: Some(name.to_owned()),
         })
     }
 
-    /// A client for a profile, with the flags that no profile has.
-    pub(crate) fn client_of(&self, profile: &Profile) -> anyhow::Result<Client> {
-        let mut builder = Client::builder(auth(profile)?)
-            .base_url(&profile.url)
-            .user_agent(concat!("lightsout/", env!("CARGO_PKG_VERSION")));
-        if let Some(file) = &self.ca {
-            let pem = std::fs::read(file)
-                .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
-            builder = builder.root_certificates(&pem);
-        }
-        let client = builder.build()?;
+    /// A client for a profile of this name, with the flags that no profile has.
+    pub(crate) fn client_of(&self, name: &str, profile: &Profile) -> anyhow::Result<Client> {
+        let client = client_of(name, profile, self.ca.as_deref())?;
         Ok(match &self.as_user {
             Some(user_id) => client.as_user(user_id),
             None => client,
         })
+    }
+
+    /// A client for an app at which a person is about to sign in.
+    pub(crate) fn client_as(&self, app: OAuth, url: &str) -> anyhow::Result<Client> {
+        build(app.into(), url, self.ca.as_deref())
+    }
+
+    /// The app at which a person would sign in, and its secret; none: other credentials are given.
+    pub(crate) fn app(&self) -> Option<(Option<&str>, Option<&str>)> {
+        let others = self.token.is_some() || self.jwt.is_some() || self.subject().is_some();
+        (!others).then_some((self.client_id.as_deref(), self.client_secret.as_deref()))
     }
 
     /// What flags and the environment say, if they say anything.
@@ -244,6 +252,30 @@ impl Server {
     }
 }
 
+/// A client for a profile of this name.
+pub(crate) fn client_of(name: &str, profile: &Profile, ca: Option<&Path>) -> anyhow::Result<Client> {
+    build(auth(name, profile)?, &profile.url, ca)
+}
+
+fn build(auth: Auth, url: &str, ca: Option<&Path>) -> anyhow::Result<Client> {
+    let mut builder =
+        Client::builder(auth).base_url(url).user_agent(concat!("lightsout/", env!("CARGO_PKG_VERSION")));
+    if let Some(file) = ca.filter(|file| !file.as_os_str().is_empty()) {
+        let pem =
+            std::fs::read(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
+        builder = builder.root_certificates(&pem);
+    }
+    Ok(builder.build()?)
+}
+
+/// Set where this run's profile is of a person who signed in.
+static OF_A_PERSON: OnceLock<()> = OnceLock::new();
+
+/// Whether this run goes on with a person's sign-in.
+pub(crate) fn is_of_a_person() -> bool {
+    OF_A_PERSON.get().is_some()
+}
+
 /// The profile of this run, for commands that are shown.
 static PROFILE: OnceLock<String> = OnceLock::new();
 
@@ -269,7 +301,7 @@ const WHO: &str = "say who you are: `lightsout login`, or --token, or --client-i
 const ONE: &str = "more than one of token, client id and JWT configuration is given: leave one, and unset LIGHTSOUT_TOKEN, LIGHTSOUT_CLIENT_ID or LIGHTSOUT_JWT where it says another";
 const BOTH: &str = "a profile says where to go and as whom: leave it out, or leave out --url, --wire, --token, --client-id, --jwt, --enterprise, --user and the variables LIGHTSOUT_URL, LIGHTSOUT_TOKEN and the like";
 
-fn auth(profile: &Profile) -> Result<Auth, lightsout_client::Error> {
+fn auth(name: &str, profile: &Profile) -> anyhow::Result<Auth> {
     Ok(match &profile.credentials {
         Credentials::DeveloperToken { token } => Auth::developer_token(token.clone()),
         Credentials::ClientCredentials { client_id, client_secret, subject } => {
@@ -285,6 +317,14 @@ fn auth(profile: &Profile) -> Result<Auth, lightsout_client::Error> {
                 app = app.with_subject(subject.clone().into());
             }
             app.into()
+        }
+        Credentials::Oauth { client_id, client_secret, .. } => {
+            let app = OAuth::new(client_id, ProfileTokens::of(name)?);
+            match client_secret {
+                Some(secret) => app.client_secret(secret.clone()),
+                None => app,
+            }
+            .into()
         }
     })
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use lightsout_client::{ApiError, Error, Missing};
 use lightsout_server::ops;
 
+use crate::connect;
+
 /// Shown below the help.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -35,6 +37,11 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unknown(pub(crate) String);
+
+/// A person who did not sign in, or may not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotSignedIn(pub(crate) String);
 
 /// It was accepted, and what became of it could not be followed: whatever failed, it goes on.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +117,9 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> String {
         Some(Error::NotAuthenticated(api)) if api.status == 401 => {
             "; the token may be expired or ended: `lightsout login` keeps a new one".to_owned()
         }
+        Some(Error::NotAuthenticated(_)) if connect::is_of_a_person() => {
+            format!("; the sign-in is over: `{}` begins a new one", connect::command("login"))
+        }
         Some(Error::NotAuthenticated(_)) => {
             "; check the app's id, its secret or key, and for whom it acts".to_owned()
         }
@@ -135,6 +145,9 @@ pub(crate) fn hint_of(error: &anyhow::Error) -> String {
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     if error.is::<Usage>() {
         return USAGE.into();
+    }
+    if error.is::<NotSignedIn>() {
+        return NOT_ALLOWED.into();
     }
     if error.is::<NotFollowed>() {
         return PARTLY_FAILED.into();

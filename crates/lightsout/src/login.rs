@@ -1,25 +1,29 @@
 //! `lightsout login`, `logout` and `whoami`: profiles, made and tried.
 
-use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use lightsout_api::User;
 use lightsout_client::Error;
-use rustix::termios;
-use secrecy::SecretString;
 use serde_json::json;
 
-use crate::connect::{DEFAULT_PROFILE, Server, no_profile};
+use crate::ask::ask;
+use crate::connect::{self, DEFAULT_PROFILE, Server, no_profile};
 use crate::exit::{Hint, Usage};
 use crate::output::say;
 use crate::profile::{self, Credentials, Profile};
+use crate::sign_in::{SignIn, SignedIn};
 
 const LOGIN_HELP: &str = "\
-A secret that is not given is asked for, or read from standard input.
+At a terminal, a person signs in with a browser unless something else is given: at a service as the app
+lightsout-cli, or with --client-id at an app that has registered http://127.0.0.1:PORT/callback. A secret
+that is not given is asked for, or read from standard input.
 
 Examples:
+  lightsout login --url https://lightsout.example
+  lightsout login --profile box --url https://api.box.com --client-id abc --redirect-port 53682
   lightsout login --profile mine --url https://lightsout.example --client-id app_1 --enterprise 12
   lightsout login --profile box --url https://api.box.com --jwt box-config.json
   pass show box/token | lightsout login --profile box --url https://api.box.com";
@@ -32,16 +36,21 @@ const KEPT_AS: &str = "The name to keep it under: in place of a profile that has
 #[command(after_help = LOGIN_HELP, mut_arg("profile", |arg| arg.help(KEPT_AS)))]
 pub(crate) struct Login {
     #[command(flatten)]
+    sign_in: SignIn,
+    #[command(flatten)]
     server: Server,
 }
 
-/// Forgets a profile.
+/// Forgets a profile, and ends its sign-in at the server if a person signed in.
 #[derive(Args)]
 #[command(after_help = "Example:\n  lightsout logout --profile box")]
 pub(crate) struct Logout {
     /// The profile's name.
     #[arg(long, env = "LIGHTSOUT_PROFILE", value_name = "NAME", default_value = DEFAULT_PROFILE)]
     profile: String,
+    /// Trusts the certificates in this file as well (PEM).
+    #[arg(long, env = "LIGHTSOUT_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// Says who you are at the server.
@@ -57,24 +66,12 @@ impl Login {
         let server = self.server.without_empty();
         let name = server.profile.as_deref().unwrap_or(DEFAULT_PROFILE);
         profile::check_name(name)?;
-        let credentials = match server.client_id_alone() {
-            Some((_, None)) => {
-                return Err(Usage("say whom the app acts for: --enterprise or --user".to_owned()).into());
-            }
-            Some((client_id, Some(subject))) => Credentials::ClientCredentials {
-                client_id: client_id.to_owned(),
-                client_secret: ask("Client secret: ").await?,
-                subject,
-            },
-            None => match server.credentials()? {
-                Some(credentials) => credentials,
-                None => Credentials::DeveloperToken { token: ask("Developer token: ").await? },
-            },
+        let signed_in = if self.sign_in.is_meant(&server)? {
+            self.sign_in.run(&server).await?
+        } else {
+            tried(&server, name).await?
         };
-        let url = server.url().to_owned();
-        let profile = Profile { wire: server.wire_of(&url), url, credentials };
-        let client = server.client_of(&profile)?;
-        let me = client.me().await.map_err(not_kept)?;
+        let SignedIn { client, me, profile } = signed_in;
         let path = profile::save(name, &profile)?;
         if server.json {
             say!("{}", json!({"profile": name, "path": path, "url": client.base_url(), "user": me}));
@@ -85,13 +82,61 @@ impl Login {
     }
 }
 
-impl Logout {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        if !profile::remove(&self.profile)? {
-            bail!(no_profile(&self.profile)?);
+/// Tries the credentials that are given or asked for.
+async fn tried(server: &Server, name: &str) -> anyhow::Result<SignedIn> {
+    let credentials = match server.client_id_alone() {
+        Some((_, None)) => {
+            return Err(Usage(
+                "say whom the app acts for: --enterprise or --user, or --browser where a person signs in"
+                    .to_owned(),
+            )
+            .into());
         }
-        say!("forgot the profile {}; its token was not revoked, and its secret still works", self.profile);
+        Some((client_id, Some(subject))) => Credentials::ClientCredentials {
+            client_id: client_id.to_owned(),
+            client_secret: ask("Client secret: ").await?,
+            subject,
+        },
+        None => match server.credentials()? {
+            Some(credentials) => credentials,
+            None => Credentials::DeveloperToken { token: ask("Developer token: ").await? },
+        },
+    };
+    let url = server.url().to_owned();
+    let profile = Profile { wire: server.wire_of(&url), url, credentials };
+    let client = server.client_of(name, &profile)?;
+    let me = client.me().await.map_err(not_kept)?;
+    Ok(SignedIn { client, me, profile })
+}
+
+impl Logout {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let name = &self.profile;
+        // One that cannot be read is forgotten all the same.
+        let profile = profile::load(name).ok().flatten();
+        let profile = profile.filter(|profile| matches!(profile.credentials, Credentials::Oauth { .. }));
+        let revoked = match &profile {
+            Some(profile) => Some(self.revoke(profile).await),
+            None => None,
+        };
+        if !profile::remove(name)? && profile.is_none() {
+            bail!(no_profile(name)?);
+        }
+        match revoked {
+            Some(Ok(())) => say!("signed out, and forgot the profile {name}"),
+            Some(Err(error)) => {
+                return Err(error.context(format!(
+                    "forgot the profile {name}, but its sign-in could not be ended at the server"
+                )));
+            }
+            None => say!("forgot the profile {name}; its token was not revoked, and its secret still works"),
+        }
         Ok(ExitCode::SUCCESS)
+    }
+
+    async fn revoke(&self, profile: &Profile) -> anyhow::Result<()> {
+        let client = connect::client_of(&self.profile, profile, self.ca.as_deref())?;
+        Ok(client.revoke().await?)
     }
 }
 
@@ -140,41 +185,4 @@ fn show(me: &User, url: &str) -> String {
     }
     text.push_str(&format!("\nserver       {url}"));
     text
-}
-
-/// Asks for a secret without showing it; without a terminal it is the first line of standard input.
-async fn ask(question: &'static str) -> anyhow::Result<SecretString> {
-    let secret = if std::io::stdin().is_terminal() {
-        ask_terminal(question).await?
-    } else {
-        let mut line = String::new();
-        tokio::task::block_in_place(|| std::io::stdin().lock().read_line(&mut line))
-            .context("cannot read it from standard input")?;
-        line
-    };
-    match secret.trim() {
-        "" => {
-            Err(Usage("no secret was given; type it when asked, or pipe it to standard input".to_owned())
-                .into())
-        }
-        secret => Ok(secret.to_owned().into()),
-    }
-}
-
-/// Asks for a secret on the terminal without showing it.
-pub(crate) async fn ask_terminal(question: &'static str) -> anyhow::Result<String> {
-    let _echo = Echo(termios::tcgetattr(std::io::stdin()).context("cannot ask for it")?);
-    tokio::task::spawn_blocking(move || rpassword::prompt_password(question))
-        .await?
-        .context("cannot ask for it")
-}
-
-/// Leaves the terminal as it was, with echo, also when an interrupt ends the question.
-struct Echo(termios::Termios);
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        // Nothing can be done about a terminal that is gone.
-        let _ = termios::tcsetattr(std::io::stdin(), termios::OptionalActions::Now, &self.0);
-    }
 }

@@ -1,6 +1,7 @@
 //! The `lightsout` command: the service, its set-up, and a client.
 
 mod admin;
+mod ask;
 mod confirm;
 mod connect;
 mod demo;
@@ -18,6 +19,7 @@ mod people;
 mod profile;
 mod report;
 mod serve;
+mod sign_in;
 mod systems;
 mod targets;
 mod terminate;
@@ -48,7 +50,7 @@ enum Command {
     Systems(systems::Systems),
     /// Makes a profile: where to go and as whom. It is tried before it is kept.
     Login(login::Login),
-    /// Forgets a profile.
+    /// Forgets a profile, and ends its sign-in at the server if a person signed in.
     Logout(login::Logout),
     /// Says who you are at the server.
     Whoami(login::Whoami),
@@ -83,7 +85,7 @@ async fn main() -> ExitCode {
         Command::Admin(command) => command.run().await,
         Command::Systems(command) => command.run().await,
         Command::Login(command) => interrupt::or(command.run()).await,
-        Command::Logout(command) => command.run(),
+        Command::Logout(command) => interrupt::or(command.run()).await,
         Command::Whoami(command) => interrupt::or(command.run()).await,
         Command::Events(command) => interrupt::or(command.run()).await,
         Command::Users(command) => interrupt::or(command.run()).await,

@@ -3,13 +3,14 @@
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, bail};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use lightsout_server::app::App;
 use lightsout_server::config::Config;
-use lightsout_server::ops::credentials;
+use lightsout_server::ops::sign_in::Policy;
+use lightsout_server::ops::{credentials, identities, second_factor};
 use serde_json::{Value, json};
 
-use crate::login::ask_terminal;
+use crate::ask::ask_terminal;
 
 #[derive(Subcommand)]
 pub(crate) enum People {
@@ -27,6 +28,61 @@ pub(crate) enum People {
         #[arg(long)]
         link: bool,
     },
+    /// Says who needs a second factor in an enterprise: nobody, managers (admins and coadmins) or everyone.
+    ///
+    /// Who needs one and has none sets it up at the next sign-in. Whoever has one is always asked for it.
+    #[command(after_help = "Example:\n  lightsout admin second-factor --enterprise 12 --require managers")]
+    SecondFactor {
+        /// The enterprise's id.
+        #[arg(long, value_name = "ID")]
+        enterprise: String,
+        /// Who needs one.
+        #[arg(long, value_name = "WHO")]
+        require: Require,
+    },
+    /// Takes a person's second factor away: the telephone is lost.
+    #[command(after_help = "Example:\n  lightsout admin reset-second-factor --login ada@acme.example")]
+    ResetSecondFactor {
+        /// The person's login.
+        #[arg(long)]
+        login: String,
+    },
+    /// Binds a person to an account at an outside OpenID provider, in place of an earlier one there.
+    #[command(
+        after_help = "Example:\n  lightsout admin bind-identity --login ada@acme.example --issuer https://id.acme.example --sub 248289761001"
+    )]
+    BindIdentity {
+        /// The person's login.
+        #[arg(long)]
+        login: String,
+        /// The provider's issuer, exactly as the configuration has it.
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+        /// What the provider calls the person (`sub`).
+        #[arg(long)]
+        sub: String,
+    },
+}
+
+/// Who needs a second factor.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Require {
+    /// Nobody must have one.
+    Nobody,
+    /// Admins and coadmins.
+    Managers,
+    /// Everybody who signs in.
+    Everyone,
+}
+
+impl From<Require> for Policy {
+    fn from(require: Require) -> Self {
+        match require {
+            Require::Nobody => Self::Nobody,
+            Require::Managers => Self::Managers,
+            Require::Everyone => Self::Everyone,
+        }
+    }
 }
 
 impl People {
@@ -41,6 +97,22 @@ impl People {
             Self::SetPassword { login, link: false } => {
                 credentials::set_password(app, &login, &new_password().await?).await?;
                 Ok((json!({"login": login}), format!("the password of {login} is set")))
+            }
+            Self::SecondFactor { enterprise, require } => {
+                let policy = Policy::from(require);
+                second_factor::set_policy(app, &enterprise, policy).await?;
+                let facts = json!({"enterprise_id": enterprise, "second_factor": policy.as_str()});
+                Ok((facts, format!("second factor needed by  {}", policy.as_str())))
+            }
+            Self::ResetSecondFactor { login } => {
+                let reset = second_factor::reset(app, &login).await?;
+                let text = if reset { "has no second factor any more" } else { "had no second factor" };
+                Ok((json!({"login": login, "reset": reset}), format!("{login} {text}")))
+            }
+            Self::BindIdentity { login, issuer, sub } => {
+                identities::bind(app, &login, &issuer, &sub).await?;
+                let facts = json!({"login": login, "issuer": issuer, "sub": sub});
+                Ok((facts, format!("{login} is {sub} at {issuer}")))
             }
         }
     }

@@ -3,6 +3,8 @@
 //! A profile is a JSON file that only its owner may read, as it holds secrets. Nothing here speaks
 //! to a server.
 
+mod tokens;
+
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
@@ -11,10 +13,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
+use lightsout_client::StoredTokens;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::exit::Usage;
+
+pub(crate) use self::tokens::ProfileTokens;
 
 /// The longest name of a profile, in bytes.
 const NAME_MAX: usize = 64;
@@ -65,6 +70,15 @@ pub(crate) enum Credentials {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<Subject>,
     },
+    /// A person who signed in with a browser.
+    Oauth {
+        client_id: String,
+        /// A public client has none.
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose_some")]
+        client_secret: Option<SecretString>,
+        /// The newest: each renewal replaces them.
+        tokens: StoredTokens,
+    },
 }
 
 /// Whom a token is for, by id: `{"enterprise": "12"}` or `{"user": "34"}`.
@@ -107,6 +121,14 @@ pub(crate) fn names() -> anyhow::Result<Vec<String>> {
 /// Writes a secret out; only a profile's file is a place for it.
 fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_secret())
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+fn expose_some<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => expose(secret, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn folder() -> anyhow::Result<PathBuf> {

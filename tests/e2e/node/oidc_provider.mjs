@@ -48,7 +48,14 @@ class Adapter {
   async revokeByGrantId() {}
 }
 
+// Where it signs people in at a relying party that knows them by e-mail.
+const withEmail = given.email && {
+  claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["name"] },
+  conformIdTokenClaims: false,
+};
+
 const provider = new Provider(given.issuer, {
+  ...withEmail,
   adapter: Adapter,
   clients: [
     {
@@ -59,9 +66,11 @@ const provider = new Provider(given.issuer, {
       response_types: ["code"],
       token_endpoint_auth_method: "client_secret_post",
       id_token_signed_response_alg: given.algorithm,
-      backchannel_logout_uri: given.logout_uri,
-      // Without it, ID tokens carry no sid.
-      backchannel_logout_session_required: true,
+      ...(given.logout_uri && {
+        backchannel_logout_uri: given.logout_uri,
+        // Without it, ID tokens carry no sid.
+        backchannel_logout_session_required: true,
+      }),
     },
   ],
   jwks: given.jwks,
@@ -69,13 +78,16 @@ const provider = new Provider(given.issuer, {
   features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
   pkce: { required: () => false },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
-  findAccount: (ctx, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
+  findAccount: (ctx, sub) => ({
+    accountId: sub,
+    claims: async () => ({ sub, ...(given.email && { email: sub, email_verified: true, name: sub }) }),
+  }),
   async loadExistingGrant(ctx) {
     const grant = new ctx.oidc.provider.Grant({
       clientId: ctx.oidc.client.clientId,
       accountId: ctx.oidc.session.accountId,
     });
-    grant.addOIDCScope("openid");
+    grant.addOIDCScope(given.email ? "openid email profile" : "openid");
     await grant.save();
     return grant;
   },
@@ -83,6 +95,7 @@ const provider = new Provider(given.issuer, {
 
 provider.use(async (ctx, next) => {
   await next();
+  if (!given.lightsout) return;
   const code = ctx.oidc?.entities?.AuthorizationCode;
   if (ctx.oidc?.route !== "token" || ctx.status !== 200 || !code?.sid) return;
   const reply = await fetch(`${given.lightsout}/v1/sessions`, {
@@ -107,7 +120,12 @@ const callback = provider.callback();
 const server = http.createServer(async (request, response) => {
   if (!request.url.startsWith("/interaction/")) return callback(request, response);
   try {
-    if (request.method === "GET") return response.end("Who are you? POST your login.");
+    if (request.method === "GET") {
+      response.setHeader("content-type", "text/html; charset=utf-8");
+      return response.end(
+        `<!doctype html><html lang="en"><title>Acme ID</title><link rel="icon" href="data:,"><form method="post"><label>Who are you? <input name="login"></label><button>Go on</button></form>`,
+      );
+    }
     let body = "";
     for await (const chunk of request) body += chunk;
     const accountId = new URLSearchParams(body).get("login");

@@ -54,6 +54,13 @@ pub trait TokenStore: fmt::Debug + Send + Sync {
     fn save(&self, tokens: &StoredTokens) -> io::Result<()>;
     /// Forgets them.
     fn clear(&self) -> io::Result<()>;
+    /// Keeps other programs that share the store from renewing, until what this gives is dropped.
+    ///
+    /// Without it, as by default, two programs may use the same refresh token at the same time, and then
+    /// one of them takes over what the other saved. A lock that fails is not waited for.
+    fn lock(&self) -> io::Result<Box<dyn Send>> {
+        Ok(Box::new(()))
+    }
 }
 
 /// An access token with the refresh token for the next one.

@@ -131,6 +131,10 @@ impl Tokens {
             return Err(Error::setup("a developer token is revoked where it was made"));
         };
         let mut renewal = self.renewing.lock().await;
+        let _lock = match &self.auth {
+            Auth::OAuth(app) => lock(app).await,
+            Auth::DeveloperToken(_) | Auth::ClientCredentials(_) | Auth::Jwt(_) => None,
+        };
         let token = match &self.auth {
             Auth::OAuth(app) => Some(self.newest(app, renewal.unsaved.as_ref()).await?.refresh_token),
             Auth::DeveloperToken(_) | Auth::ClientCredentials(_) | Auth::Jwt(_) => {
@@ -235,6 +239,7 @@ impl Tokens {
         refused: Option<&SecretString>,
         unsaved: &mut Option<StoredTokens>,
     ) -> Result<SecretString, Error> {
+        let _lock = lock(app).await;
         let mut stored = self.newest(app, unsaved.as_ref()).await?;
         loop {
             let life = Duration::try_from(stored.expires_at.duration_since(now())).unwrap_or_default();
@@ -338,6 +343,12 @@ impl Tokens {
     fn set(&self, present: Option<Present>) {
         *self.present.write().unwrap_or_else(PoisonError::into_inner) = present;
     }
+}
+
+/// Keeps other programs from renewing; none where that fails: a lock must not sign anybody out.
+async fn lock(app: &OAuth) -> Option<Box<dyn Send>> {
+    let store = Arc::clone(&app.store);
+    blocking(move || store.lock()).await.ok()
 }
 
 fn is_refused(present: &Present, refused: Option<&SecretString>) -> bool {

@@ -14,7 +14,7 @@ mod registry;
 mod sql;
 mod stateless;
 mod value;
-mod web;
+pub(crate) mod web;
 
 use std::collections::HashSet;
 use std::sync::Arc;

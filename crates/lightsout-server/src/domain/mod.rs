@@ -7,3 +7,4 @@ pub mod fold;
 pub mod grant;
 pub mod outcome;
 pub mod redirect;
+pub mod totp;

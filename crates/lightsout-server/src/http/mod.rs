@@ -39,6 +39,7 @@ pub use self::limits::{Limits, LimitsConfig};
 pub use self::openapi::document as openapi_document;
 pub use self::routes::ROUTES;
 use crate::app::App;
+use crate::provider::Provider;
 
 /// What the HTTP faces need besides the operations.
 pub struct Web {
@@ -50,6 +51,8 @@ pub struct Web {
     pub public_url: String,
     /// Whether a proxy in front says who is calling (`X-Forwarded-For`).
     pub behind_proxy: bool,
+    /// Outside OpenID providers that people sign in through.
+    pub providers: Vec<Provider>,
     /// How long one request may take; streams may take longer.
     pub request_timeout: Duration,
     /// The largest body, in bytes.

@@ -1,6 +1,7 @@
 //! Operations: one async function a use case. Access is checked in the first lines, then one
 //! transaction reads, decides and writes. HTTP, the command line and tests meet the same checks.
 
+pub mod account;
 pub mod admin;
 pub mod app_list;
 pub mod apps;
@@ -12,12 +13,14 @@ pub mod credentials;
 pub mod events;
 pub mod grants;
 pub mod groups;
+pub mod identities;
 pub mod import;
 pub mod log;
 pub mod memberships;
 mod passwords;
 pub mod people;
 pub mod radius;
+pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
 pub mod systems;

@@ -12,8 +12,9 @@ use super::tokens::AuthError;
 use super::{Error, retried};
 use crate::app::App;
 use crate::domain::access::{Caller, Person, SCOPES, Standing};
+use crate::domain::totp;
 use crate::random::sha256;
-use crate::store::{DbError, NewSession, PendingRow, SignInRow, Tx, UserRow};
+use crate::store::{DbError, NewEvent, NewSession, PendingRow, SignInRow, Tx, UserRow};
 
 /// The app that registers the sessions of the service's own pages.
 pub const CONSOLE: &str = "lightsout_console";
@@ -172,7 +173,7 @@ async fn begin_proven(app: &App, proof: &Proof, origin: &Origin, session_id: &st
         First::Password { .. } => "password".to_owned(),
         First::Provider { name, .. } => name.clone(),
     };
-    begin_in(app, &mut tx, &proof.user, proof.generation, origin, session_id, &by).await?;
+    begin_in(app, &mut tx, &proof.user, proof.generation, origin, session_id, &by, Vec::new()).await?;
     Ok(app.commit(tx).await?)
 }
 
@@ -188,7 +189,8 @@ async fn insert_pending(app: &App, proof: &Proof, return_to: &str, key: &str) ->
         generation: proof.generation,
         provider,
         nonce: None,
-        verifier: None,
+        // The secret to set up: it belongs to this sign-in alone until a code confirms it.
+        verifier: (!proof.has_second).then(|| totp::encode(&app.random.otp_key())),
         return_to: return_to.to_owned(),
         attempts: 0,
         expires_at: app.clock.now_ms() + PENDING_LIFE_MS,
@@ -201,9 +203,12 @@ async fn insert_pending(app: &App, proof: &Proof, return_to: &str, key: &str) ->
 /// longer sign in.
 async fn still_proven(tx: &mut Tx, proof: &Proof) -> Result<(), Error> {
     let row = tx.find_sign_in_of(&proof.user.user_id).await?.filter(|row| may_sign_in(&row.user));
-    let proven = row.is_some_and(|row| match &proof.first {
-        First::Password { set_at } => row.password_set_at == Some(*set_at),
-        First::Provider { .. } => true,
+    let proven = row.is_some_and(|row| {
+        let first = match &proof.first {
+            First::Password { set_at } => row.password_set_at == Some(*set_at),
+            First::Provider { .. } => true,
+        };
+        first && row.confirmed_at.is_some() == proof.has_second
     });
     if proven {
         Ok(())
@@ -238,11 +243,12 @@ async fn begin_once(
     by: &str,
 ) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
-    begin_in(app, &mut tx, user, generation, origin, session_id, by).await?;
+    begin_in(app, &mut tx, user, generation, origin, session_id, by, Vec::new()).await?;
     Ok(app.commit(tx).await?)
 }
 
-/// Writes the session and its event; the last of a transaction.
+/// Writes the session and its event, after those that led to it; the last of a transaction.
+#[expect(clippy::too_many_arguments, reason = "each is a fact of the session that begins")]
 pub(super) async fn begin_in(
     app: &App,
     tx: &mut Tx,
@@ -251,6 +257,7 @@ pub(super) async fn begin_in(
     origin: &Origin,
     session_id: &str,
     by: &str,
+    mut events: Vec<NewEvent>,
 ) -> Result<(), Error> {
     let now = app.clock.now_ms();
     let short = |text: &Option<String>| text.as_ref().map(|text| text.chars().take(200).collect());
@@ -272,8 +279,8 @@ pub(super) async fn begin_in(
         return Err(Error::Db(DbError::Conflict));
     }
     let details = json!({"client_id": CONSOLE, "session": session_hash, "by": by});
-    let event = Actor::Holder.event("LOGIN", user, details);
-    tx.append_events(&user.enterprise_id, now, &app.random, vec![event]).await?;
+    events.push(Actor::Holder.event("LOGIN", user, details));
+    tx.append_events(&user.enterprise_id, now, &app.random, events).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What people sign in with: passwords, one-time links, second factors, sign-ins under way.
 
-use super::UserRow;
+use super::{SessionRow, UserRow};
 use crate::args;
 use crate::domain::fold::fold;
 use crate::store::{Db, DbError, Tx};
@@ -17,6 +17,8 @@ pub struct SignInRow {
     pub password_set_at: Option<i64>,
     /// The generation at this moment.
     pub generation: i64,
+    /// When the newest termination of the person was; 0: there was none.
+    pub cutoff: i64,
     /// When the second factor was confirmed, if it was.
     pub confirmed_at: Option<i64>,
     /// Who needs a second factor in the enterprise; none: nobody.
@@ -71,7 +73,7 @@ macro_rules! sign_in {
     ($condition:literal) => {
         concat!(
             "SELECT u.*, p.password_hash, p.set_at AS password_set_at,
-                    coalesce(b.generation, 0) AS generation, f.confirmed_at, s.second_factor AS policy
+                    coalesce(b.generation, 0) AS generation, coalesce(b.cutoff, 0) AS cutoff, f.confirmed_at, s.second_factor AS policy
              FROM users u
              LEFT JOIN passwords p ON p.user_id = u.user_id
              LEFT JOIN barriers b ON b.user_id = u.user_id
@@ -130,6 +132,29 @@ impl Db {
     pub async fn find_identity(&self, iss: &str, sub: &str) -> Result<Option<IdentityRow>, DbError> {
         let sql = "SELECT iss, sub, user_id FROM identities WHERE iss = $1 AND sub = $2";
         self.find(sql, args![iss, sub]).await
+    }
+
+    /// Lists a person's live sessions that an app registered, the newest first.
+    pub async fn list_newest_sessions_of_app(
+        &self,
+        user_id: &str,
+        client_id: &str,
+        now: i64,
+        limit: i64,
+    ) -> Result<Vec<SessionRow>, DbError> {
+        self.fetch(
+            "SELECT s.session_hash, s.user_id, s.client_id, s.began_at, s.expires_at, s.device, s.address
+             FROM sessions s
+             LEFT JOIN barriers b ON b.user_id = s.user_id
+             WHERE s.user_id = $1
+               AND s.client_id = $2
+               AND s.expires_at > $3
+               AND s.generation >= coalesce(b.generation, 0)
+             ORDER BY s.began_at DESC, s.session_hash
+             LIMIT $4",
+            args![user_id, client_id, now, limit],
+        )
+        .await
     }
 
     /// Lists a person's identities at outside providers.

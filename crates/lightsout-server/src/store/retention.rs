@@ -65,6 +65,20 @@ impl Db {
             .await?;
         more |= self
             .prune_step(
+                "SELECT pending_hash FROM pending_sign_ins WHERE expires_at <= $1 LIMIT $2",
+                "DELETE FROM pending_sign_ins WHERE pending_hash IN {texts $1}",
+                retention.now,
+            )
+            .await?;
+        more |= self
+            .prune_step(
+                "SELECT link_hash FROM password_links WHERE expires_at <= $1 LIMIT $2",
+                "DELETE FROM password_links WHERE link_hash IN {texts $1}",
+                retention.now,
+            )
+            .await?;
+        more |= self
+            .prune_step(
                 "SELECT key_hash FROM idempotency_keys WHERE created_at < $1 LIMIT $2",
                 "DELETE FROM idempotency_keys WHERE key_hash IN {texts $1}",
                 retention.idempotency_keys_before,

@@ -67,8 +67,13 @@ pub(crate) struct Browser {
 impl Browser {
     /// One that has not been here before.
     pub(crate) fn new(h: &Harness) -> Self {
+        Self::at(&h.url(""))
+    }
+
+    /// The same at another address of the service.
+    pub(crate) fn at(base: &str) -> Self {
         let http = Client::builder().redirect(redirect::Policy::none()).build().expect("a client");
-        Self { http, base: h.url(""), cookies: BTreeMap::new(), csrf: None }
+        Self { http, base: base.to_owned(), cookies: BTreeMap::new(), csrf: None }
     }
 
     /// One in which a person has signed in.

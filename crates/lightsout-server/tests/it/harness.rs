@@ -15,6 +15,7 @@ use lightsout_server::clock::Clock;
 use lightsout_server::connector::Memory;
 use lightsout_server::http::{Limits, LimitsConfig, Web, service};
 use lightsout_server::ops::admin;
+use lightsout_server::provider::Provider;
 use lightsout_server::random::Random;
 use lightsout_server::store::{Db, Retention, Walk, migrate};
 use lightsout_server::worker;
@@ -111,7 +112,7 @@ impl Harness {
         let app = App::new(db, clock, Random::seeded(7), systems, Settings::default());
         app.index.load().await.expect("the index is loaded");
         let stop = CancellationToken::new();
-        let address = serve(&app, limits, &stop).await;
+        let address = serve(&app, limits, Vec::new(), &stop).await;
 
         let (enterprise, admin_id) = admin::create_enterprise(&app, "Acme", "ada@acme.example", "Ada Admin")
             .await
@@ -152,8 +153,13 @@ impl Harness {
         let systems = BTreeMap::from([("shop".to_owned(), system(&self.shop))]);
         let node = App::new(db, self.app.clock.clone(), Random::seeded(8), systems, Settings::default());
         node.index.load().await.expect("the index is loaded");
-        let address = serve(&node, LimitsConfig::default(), &self.stop).await;
+        let address = serve(&node, LimitsConfig::default(), Vec::new(), &self.stop).await;
         (node, format!("http://{address}"))
+    }
+
+    /// Serves the same service once more, with other limits and with outside providers, and returns where.
+    pub(crate) async fn serve_with(&self, limits: LimitsConfig, providers: Vec<Provider>) -> String {
+        format!("http://{}", serve(&self.app, limits, providers, &self.stop).await)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -299,7 +305,12 @@ fn system(memory: &Memory) -> System {
     }
 }
 
-async fn serve(app: &Arc<App>, limits: LimitsConfig, stop: &CancellationToken) -> SocketAddr {
+async fn serve(
+    app: &Arc<App>,
+    limits: LimitsConfig,
+    providers: Vec<Provider>,
+    stop: &CancellationToken,
+) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let web = Arc::new(Web {
@@ -307,6 +318,7 @@ async fn serve(app: &Arc<App>, limits: LimitsConfig, stop: &CancellationToken) -
         limits: Limits::new(&limits),
         public_url: format!("http://{address}"),
         behind_proxy: false,
+        providers,
         request_timeout: Duration::from_mins(1),
         body_bytes_max: 2 * 1024 * 1024,
         metrics: None,

@@ -15,6 +15,7 @@ mod help;
 mod on_box;
 mod profiles;
 mod shell;
+mod sign_in;
 mod systems;
 mod terminate;
 mod terminations;

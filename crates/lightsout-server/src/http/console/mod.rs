@@ -20,7 +20,9 @@ pub(super) mod termination;
 mod timeline;
 mod verdict;
 
-pub(super) use self::account::{account, change_password};
+pub(super) use self::account::{
+    account, change_password, confirm, end_session as end_own_session, enrol, remove,
+};
 pub(super) use self::choose::choose;
 pub(super) use self::end::{end, end_systems, terminate};
 pub(super) use self::find::find;

@@ -17,12 +17,13 @@ use crate::ops::sign_in;
 
 /// What the page shows besides its form.
 #[derive(Default)]
-struct Said<'a> {
+pub(super) struct Said<'a> {
     /// What happened to the session before.
-    note: Option<&'a str>,
+    pub(super) note: Option<&'a str>,
     /// What is wrong.
-    complaint: Option<&'a str>,
-    login: &'a str,
+    pub(super) complaint: Option<&'a str>,
+    /// The login that was typed.
+    pub(super) login: &'a str,
 }
 
 /// `GET /sign-in`. Who is signed in already goes on to where it leads.
@@ -41,10 +42,13 @@ pub(in crate::http) async fn form(
     let note = match query.text("was") {
         Some("ended") => Some("Your session has ended. Sign in again to go on."),
         Some("signed_out") => Some("You are signed out."),
+        Some("over") => Some(
+            "The sign-in took too long, too many codes were tried, or your account was changed. Sign in again.",
+        ),
         Some("password_set") => Some("The password is set. Sign in with it."),
         _ => None,
     };
-    let page = sign_in_page(&visitor, return_to, &Said { note, ..Said::default() });
+    let page = sign_in_page(&web, &visitor, return_to, &Said { note, ..Said::default() });
     Ok(shown(&web, &visitor, StatusCode::OK, page))
 }
 
@@ -58,7 +62,8 @@ pub(in crate::http) async fn enter(
     let login = fields.text("login").unwrap_or_default();
     let password = fields.raw("password").unwrap_or_default();
     let refuse = |status, words: &str| {
-        let page = sign_in_page(&visitor, return_to, &Said { complaint: Some(words), login, note: None });
+        let page =
+            sign_in_page(&web, &visitor, return_to, &Said { complaint: Some(words), login, note: None });
         shown(&web, &visitor, status, page)
     };
     if login.is_empty() || password.is_empty() {
@@ -78,7 +83,7 @@ pub(in crate::http) async fn enter(
     }
 }
 
-fn sign_in_page(visitor: &Visitor, return_to: &str, said: &Said<'_>) -> Html<String> {
+pub(super) fn sign_in_page(web: &Web, visitor: &Visitor, return_to: &str, said: &Said<'_>) -> Html<String> {
     let is_wrong = said.complaint.is_some();
     plain_page(
         "Sign in",
@@ -86,6 +91,17 @@ fn sign_in_page(visitor: &Visitor, return_to: &str, said: &Said<'_>) -> Html<Str
             h1 { "Sign in" }
             @if let Some(note) = said.note { p.message role="status" { (note) } }
             (complaint(said.complaint))
+            @if !web.providers.is_empty() {
+                div.providers {
+                    @for provider in &web.providers {
+                        form method="post" action=(format!("/sign-in/provider/{}", provider.config().name)) {
+                            (csrf_field(&visitor.csrf))
+                            input type="hidden" name="return_to" value=(return_to);
+                            button.quiet type="submit" { "Sign in with " (provider.config().title()) }
+                        }
+                    }
+                }
+            }
             form.panel method="post" action="/sign-in" {
                 (csrf_field(&visitor.csrf))
                 input type="hidden" name="return_to" value=(return_to);

@@ -43,6 +43,7 @@ CREATE TABLE pending_sign_ins (
     attempts     BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL
 );
+CREATE INDEX pending_sign_ins_by_expiry ON pending_sign_ins (expires_at);
 
 -- Who needs a second factor in an enterprise: those who manage (managers), or everyone; without a row
 -- nobody must.

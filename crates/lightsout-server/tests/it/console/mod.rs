@@ -6,6 +6,8 @@ mod find;
 mod frame;
 mod log;
 mod oauth;
+mod outside;
+mod second_factor;
 mod sign_in;
 mod systems;
 mod watch;
