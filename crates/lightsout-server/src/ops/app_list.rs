@@ -21,12 +21,8 @@ pub struct AppView {
     pub redirect_uris: Vec<String>,
     /// Whether it keeps no secret.
     pub public: bool,
-    /// Whether it may end admins and coadmins.
-    pub may_end_admins: bool,
-    /// Whether it may ask for users' tokens.
-    pub user_tokens: bool,
-    /// Whether it may send assertions addressed to Box.
-    pub box_audience: bool,
+    /// What it may beyond its scopes and rights.
+    pub may: Vec<Power>,
     /// How many public keys it has.
     pub keys: u64,
     /// When it was created, in milliseconds since 1970.
@@ -35,6 +31,17 @@ pub struct AppView {
     pub secret_rotated_at: Option<i64>,
     /// When it was given a token last.
     pub last_used_at: Option<i64>,
+}
+
+/// What only the server's operator gives to an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// It ends admins and coadmins.
+    EndAdmins,
+    /// It asks for users' tokens.
+    UserTokens,
+    /// It sends assertions addressed to Box.
+    BoxAudience,
 }
 
 /// Lists the apps of the caller's enterprise after a client id, at most `limit`, and after which the next
@@ -63,14 +70,17 @@ pub async fn list(
 
 fn view(row: AppRow, keys: u64) -> AppView {
     let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect();
+    let powers = [
+        (Power::EndAdmins, row.may_end_admins_at),
+        (Power::UserTokens, row.user_tokens_at),
+        (Power::BoxAudience, row.box_audience_at),
+    ];
     AppView {
         redirect_uris: row.redirect_uris(),
         scopes: words(&row.scopes),
         rights: words(&row.rights),
         public: row.public_at.is_some(),
-        may_end_admins: row.may_end_admins_at.is_some(),
-        user_tokens: row.user_tokens_at.is_some(),
-        box_audience: row.box_audience_at.is_some(),
+        may: powers.into_iter().filter_map(|(power, since)| since.map(|_| power)).collect(),
         keys,
         created_at: row.created_at,
         secret_rotated_at: row.secret_rotated_at,

@@ -11,7 +11,7 @@ use crate::http::Web;
 use crate::http::failure::Failure;
 use crate::http::page::{Place, SignedIn, instant, page};
 use crate::http::request::Query;
-use crate::ops::app_list::{AppView, list};
+use crate::ops::app_list::{AppView, Power, list};
 
 /// Apps on one page.
 const PER_PAGE: usize = 100;
@@ -82,18 +82,15 @@ fn words(words: &[String]) -> Markup {
 /// What it may beyond its scopes and rights, in words.
 fn may(app: &AppView) -> Markup {
     let mut may: Vec<&str> = Vec::new();
-    if app.may_end_admins {
-        may.push("end the sessions of admins and coadmins");
-    }
-    if app.user_tokens {
-        may.push(if app.may_end_admins {
-            "ask for the tokens of users, admins and coadmins"
-        } else {
-            "ask for the tokens of plain users"
+    for power in &app.may {
+        may.push(match power {
+            Power::EndAdmins => "end the sessions of admins and coadmins",
+            Power::UserTokens if app.may.contains(&Power::EndAdmins) => {
+                "ask for the tokens of users, admins and coadmins"
+            }
+            Power::UserTokens => "ask for the tokens of plain users",
+            Power::BoxAudience => "send assertions that are addressed to Box",
         });
-    }
-    if app.box_audience {
-        may.push("send assertions that are addressed to Box");
     }
     if app.keys > 0 && !app.public {
         may.push("sign in with an assertion");
