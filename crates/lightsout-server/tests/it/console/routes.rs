@@ -74,6 +74,10 @@ both! {
                 (None, "/") => {
                     shown.is(303).sends_to("/console");
                 }
+                // A stream says it by an event: a browser would ask a refused one again and again.
+                (None, "/console/terminations/{termination_id}/live") => {
+                    assert_eq!(shown.is(200).body, "event: signed_out\ndata: -\n\n");
+                }
                 // An answer of a provider that nobody asked.
                 (None, "/sign-in/provider/{name}/callback") => {
                     shown.is(404);
