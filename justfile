@@ -21,6 +21,12 @@ bench *parts:
     cargo build --release -p lightsout -p lightsout-bench
     target/release/lightsout-bench {{parts}}
 
+# Bytes and time to the first byte of each page of the console, with 100,000 people and 1,000,000
+# sessions; `just pages --database postgres` needs LIGHTSOUT_TEST_POSTGRES and psql.
+pages *args:
+    cargo build --release
+    LIGHTSOUT_BIN=target/release/lightsout .test/venv/bin/python tests/e2e/pages.py {{args}}
+
 # What the client adds to a bare call, and how long 100,000 logins from a file take.
 bench-client:
     cargo build --release

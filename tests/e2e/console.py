@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import time
 import uuid
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+import httpx
 
 from chromium import Browser, Chromium, Tab, totp
 from conftest import LIMITS
@@ -39,7 +40,7 @@ class Console:
         self.service = Service(folder, make_database(database_kind, folder))
         self.service.init()
         self.tenant: Tenant = self.service.tenant()
-        self.service.configure(LIMITS + MANY + self.shop_system + (self.provider_settings() if not __import__("os").environ.get("NO_PROVIDERS") else ""))
+        self.service.configure(LIMITS + MANY + self.shop_system + self.provider_settings())
         self.shop = Shop.node("shop.js", redis=redis, prefix=prefix, index=None)
         self.provider = Script("oidc_provider.mjs", self.provider_given(redis), folder / "provider.log")
         self.shop.ready()
@@ -101,8 +102,6 @@ class Console:
 
     def session_of(self, someone: Someone) -> str:
         """The cookie of a sign-in by plain HTTP."""
-        import httpx
-
         with httpx.Client(base_url=self.service.url, timeout=60) as http:
             page = http.get("/sign-in")
             csrf = re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
@@ -153,6 +152,3 @@ def sign_in(tab: Tab, someone: Someone) -> None:
     """Fills in the form of the sign-in page."""
     tab.fill("Login", someone.login).fill("Password", someone.password).press("Sign in")
 
-
-def query(url: str) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(url).query)

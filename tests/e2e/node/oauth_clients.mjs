@@ -71,6 +71,7 @@ const boxClient = {
   box_me: async () => (await box.client.users.getUserMe()).login,
   box_refresh: async () => (await auth.refreshToken(box.session)).refreshToken,
   box_downscope: async ({ scopes }) => (await auth.downscopeToken(scopes, undefined, undefined, box.session)).accessToken,
+  box_token: async () => (await auth.retrieveToken(box.session)).accessToken,
   async box_revoke() {
     await auth.revokeToken(box.session);
     return null;

@@ -29,7 +29,7 @@ const HARMLESS: [(&str, &str, u16); 5] = [
 ];
 
 /// Pages know no tokens: a browser is sent to sign in. They have tests of their own.
-fn is_page(path: &str) -> bool {
+pub(crate) fn is_page(path: &str) -> bool {
     let pages = ["/console", "/sign-", "/set-password", "/api/oauth2/authorize"];
     path == "/" || pages.iter().any(|page| path.starts_with(page))
 }

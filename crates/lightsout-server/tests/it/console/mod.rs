@@ -7,6 +7,7 @@ mod frame;
 mod log;
 mod oauth;
 mod outside;
+mod routes;
 mod second_factor;
 mod sign_in;
 mod systems;
