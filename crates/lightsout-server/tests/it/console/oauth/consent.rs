@@ -176,7 +176,7 @@ both! {
         browser.get(&app.asks(&[])).await.is(303).sends_to("/sign-in");
         let row = h.app.db.find_app(&app.id).await.expect("read").expect("there");
         let mut browser = Browser::of(h, &row.service_user_id).await;
-        browser.get("/console/account").await;
+        browser.get("/console").await;
         browser.post(&app.asks(&[]), &[("decision", "allow")]).await.is(303).sends_to("/sign-in");
         assert!(logged(h).await.is_empty());
         h.run_jobs().await;
