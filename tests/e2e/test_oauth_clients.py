@@ -217,9 +217,13 @@ def test_box_python_sdk(console: Console, admin: Someone, party: Party, browser:
     ann = console.person("ann", password=None)
     client.session_termination.terminate_users_sessions([], [ann.login])
     access_token = auth.retrieve_token(network_session=session).access_token
+    refresh_token = auth.retrieve_token(network_session=session).refresh_token
     auth.revoke_token(network_session=session)
     with console.tenant.http(access_token) as http:
         assert http.get("/2.0/users/me").status_code == 401
+    # The whole sign-in is over, not only the token that the SDK names.
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": app.client_id, "client_secret": app.client_secret}
+    assert httpx.post(f"{console.service.url}/oauth2/token", data=form).json()["error"] == "invalid_grant"
 
 
 def test_box_node_sdk(console: Console, admin: Someone, party: Party, node: NodeClient, browser: Browser) -> None:

@@ -345,6 +345,7 @@ impl Config {
         Settings {
             token_life_ms: i64::from(self.lives.token_min) * 60_000,
             session_life_ms: day(self.lives.session_days),
+            command_line: self.sign_in.command_line,
             sign_in_life_ms: i64::from(self.sign_in.session_h) * 3_600_000,
             registry_clock_skew_ms: i64::from(self.lives.registry_clock_skew_s) * 1_000,
             give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
@@ -434,6 +435,13 @@ mod tests {
         let error = Config::parse("[server]\nlisten = \"0.0.0.0:80\"").expect_err("open address");
         assert!(error.0.contains("behind_proxy"), "{error}");
         Config::parse("[server]\nlisten = \"0.0.0.0:80\"\nbehind_proxy = true").expect("a proxy speaks TLS");
+    }
+
+    #[test]
+    fn settings_are_what_the_file_says() {
+        let text = "[sign_in]\nsession_h = 3\ncommand_line = false";
+        let settings = Config::parse_alone(text).expect("valid").settings();
+        assert_eq!((settings.sign_in_life_ms, settings.command_line), (3 * 3_600_000, false));
     }
 
     #[test]

@@ -211,7 +211,13 @@ pub async fn revoke(app: &App, client: &Client, token: &str) -> Result<(), Error
 async fn revoke_once(app: &App, client: &Client, hash: &str) -> Result<(), Error> {
     let now = app.clock.now_ms();
     let mut tx = app.db.begin().await?;
-    if let Some(grant_id) = tx.find_grant_of_refresh_token(hash).await? {
+    // An access token speaks for the whole sign-in: Box's SDKs sign a person out by it (RFC 7009, section
+    // 2.1). One that was made of it with fewer scopes speaks for itself.
+    let grant_id = match tx.find_grant_of_refresh_token(hash).await? {
+        Some(grant_id) => Some(grant_id),
+        None => tx.find_grant_of_access_token(hash).await?,
+    };
+    if let Some(grant_id) = grant_id {
         let grant = tx.lock_grant(&grant_id).await?;
         if let Some(grant) = grant.filter(|g| g.client_id == client.client_id() && g.revoked_at.is_none()) {
             return revoke_family(app, tx, &grant, "revoked").await;

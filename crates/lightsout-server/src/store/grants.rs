@@ -170,6 +170,13 @@ impl Tx {
         Ok(self.find::<(String,)>(sql, args![token_hash]).await?.map(|(id,)| id))
     }
 
+    /// The grant that an access token was given for; none for one that was made of another token.
+    pub async fn find_grant_of_access_token(&mut self, token_hash: &str) -> Result<Option<String>, DbError> {
+        let sql = "SELECT grant_id FROM tokens
+                   WHERE token_hash = $1 AND grant_id IS NOT NULL AND subject_hash IS NULL";
+        Ok(self.find::<(String,)>(sql, args![token_hash]).await?.map(|(id,)| id))
+    }
+
     /// Locks a grant until the end of the transaction, and reads it. None: it or its person is gone.
     pub async fn lock_grant(&mut self, grant_id: &str) -> Result<Option<GrantRow>, DbError> {
         // A statement of its own: the next one then reads what was committed while this one waited.

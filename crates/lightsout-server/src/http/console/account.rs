@@ -26,7 +26,7 @@ enum Form {
 }
 
 /// `GET /console/account`.
-pub(in crate::http) async fn account(
+pub(in crate::http) async fn show(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     query: Query,

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use lightsout_api::{CreateTermination, GroupId, UserId};
 
 use super::choose::choice;
-use super::radius::{Filled, show};
+use super::radius::{Filled, radius_page};
 use super::systems_table::{number, systems_table};
 use super::{apart, refused};
 use crate::http::Web;
@@ -73,7 +73,7 @@ impl Selection {
 }
 
 /// `GET /console/end?user=ID&group=ID`: whom to end, then what would end.
-pub(in crate::http) async fn end(
+pub(in crate::http) async fn show(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     QueryFields(query): QueryFields,
@@ -86,11 +86,11 @@ pub(in crate::http) async fn end(
         return Ok(choice(&signed_in, query.text("who").unwrap_or_default(), &[]).into_response());
     }
     let filled = Filled { ask: query.text("ask").is_some(), ..Filled::default() };
-    Ok(show(&web, &signed_in, &selection, filled).await?.into_response())
+    Ok(radius_page(&web, &signed_in, &selection, filled).await?.into_response())
 }
 
 /// `GET /console/end/systems`: the part of the page that takes a while.
-pub(in crate::http) async fn end_systems(
+pub(in crate::http) async fn systems(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     QueryFields(query): QueryFields,
@@ -127,7 +127,7 @@ pub(in crate::http) async fn terminate(
         wrong: Some((status, wrong)),
         ask: false,
     };
-    let again = async |status, wrong| show(&web, &signed_in, &selection, filled(status, wrong)).await;
+    let again = async |status, wrong| radius_page(&web, &signed_in, &selection, filled(status, wrong)).await;
     if reason.is_some_and(|reason| reason.chars().count() > operation::REASON_MAX) {
         let why = format!("A reason has at most {} characters.", operation::REASON_MAX);
         return again(StatusCode::BAD_REQUEST, Wrong::Reason(why)).await;

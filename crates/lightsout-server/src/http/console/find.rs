@@ -17,7 +17,7 @@ use crate::ops::people::{self, Beginning, Found};
 use crate::store::{GroupRow, TerminationRow, UserRow};
 
 /// `GET /console?q=`.
-pub(in crate::http) async fn find(
+pub(in crate::http) async fn show(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     query: Query,

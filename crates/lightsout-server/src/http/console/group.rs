@@ -19,7 +19,7 @@ use crate::ops::people::{self, PAGE};
 const CAPTION: &str = "Sessions of the members";
 
 /// `GET /console/groups/{group_id}`.
-pub(in crate::http) async fn group(
+pub(in crate::http) async fn show(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     PathId(group_id): PathId,
@@ -70,7 +70,7 @@ pub(in crate::http) async fn group(
 }
 
 /// `GET /console/groups/{group_id}/systems`: the part of the page that takes a while.
-pub(in crate::http) async fn group_systems(
+pub(in crate::http) async fn systems(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     PathId(group_id): PathId,

@@ -1,34 +1,24 @@
 //! The console: pages for whoever ends sessions. Each page calls the operations that the API calls, with
 //! the same checks.
 
-mod account;
+pub(super) mod account;
 pub(super) mod apps;
-mod choose;
-mod end;
+pub(super) mod choose;
+pub(super) mod end;
 mod event_words;
-mod find;
-mod group;
+pub(super) mod find;
+pub(super) mod group;
 pub(super) mod live;
 pub(super) mod log;
 pub(super) mod outcomes;
-mod person;
+pub(super) mod person;
 mod radius;
-mod start;
+pub(super) mod start;
 pub(super) mod systems;
 mod systems_table;
 pub(super) mod termination;
 mod timeline;
 mod verdict;
-
-pub(super) use self::account::{
-    account, change_password, confirm, end_session as end_own_session, enrol, remove,
-};
-pub(super) use self::choose::choose;
-pub(super) use self::end::{end, end_systems, terminate};
-pub(super) use self::find::find;
-pub(super) use self::group::{group, group_systems};
-pub(super) use self::person::{end_session, person, person_systems};
-pub(super) use self::start::root;
 
 use super::failure::Failure;
 use super::page::SignedIn;

@@ -20,7 +20,7 @@ use crate::ops::{self, sessions};
 use crate::store::{SessionRow, TerminationRow};
 
 /// `GET /console/people/{user_id}`.
-pub(in crate::http) async fn person(
+pub(in crate::http) async fn show(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     PathId(user_id): PathId,
@@ -52,7 +52,7 @@ pub(in crate::http) async fn person(
 }
 
 /// `GET /console/people/{user_id}/systems`: the part of the page that takes a while.
-pub(in crate::http) async fn person_systems(
+pub(in crate::http) async fn systems(
     State(web): State<Arc<Web>>,
     signed_in: SignedIn,
     PathId(user_id): PathId,

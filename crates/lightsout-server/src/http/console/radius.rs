@@ -31,7 +31,7 @@ pub(super) struct Filled {
 }
 
 /// Looks, and shows what was seen.
-pub(super) async fn show(
+pub(super) async fn radius_page(
     web: &Arc<Web>,
     signed_in: &SignedIn,
     selection: &Selection,
