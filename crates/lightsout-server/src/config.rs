@@ -346,6 +346,7 @@ impl Config {
             token_life_ms: i64::from(self.lives.token_min) * 60_000,
             session_life_ms: day(self.lives.session_days),
             sign_in_life_ms: i64::from(self.sign_in.session_h) * 3_600_000,
+            command_line: self.sign_in.command_line,
             registry_clock_skew_ms: i64::from(self.lives.registry_clock_skew_s) * 1_000,
             give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
             keep_events_ms: day(self.lives.keep_events_days),
@@ -440,5 +441,12 @@ mod tests {
     fn secrets_are_not_shown() {
         let config = Config::parse("[database]\nurl = \"postgres://u:hunter2@h/d\"").expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_command_line_can_be_turned_off() {
+        assert!(Config::parse("").expect("valid").settings().command_line);
+        let config = Config::parse("[sign_in]\ncommand_line = false").expect("valid");
+        assert!(!config.settings().command_line);
     }
 }

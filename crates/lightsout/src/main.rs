@@ -1,8 +1,8 @@
 //! The `lightsout` command: the service, its set-up, and a client.
 
 mod admin;
-mod ask;
 mod apps;
+mod ask;
 mod confirm;
 mod connect;
 mod demo;
