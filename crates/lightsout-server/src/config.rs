@@ -347,6 +347,7 @@ impl Config {
             session_life_ms: day(self.lives.session_days),
             command_line: self.sign_in.command_line,
             sign_in_life_ms: i64::from(self.sign_in.session_h) * 3_600_000,
+            command_line: self.sign_in.command_line,
             registry_clock_skew_ms: i64::from(self.lives.registry_clock_skew_s) * 1_000,
             give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
             keep_events_ms: day(self.lives.keep_events_days),
@@ -448,5 +449,12 @@ mod tests {
     fn secrets_are_not_shown() {
         let config = Config::parse("[database]\nurl = \"postgres://u:hunter2@h/d\"").expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_command_line_can_be_turned_off() {
+        assert!(Config::parse("").expect("valid").settings().command_line);
+        let config = Config::parse("[sign_in]\ncommand_line = false").expect("valid");
+        assert!(!config.settings().command_line);
     }
 }

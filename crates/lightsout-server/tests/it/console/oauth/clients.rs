@@ -1,8 +1,13 @@
 //! Who asks: confidential and public clients, the command line, HTTP Basic, fewer scopes, metadata.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lightsout_client::{Client, MemoryStore, OAuth};
+use lightsout_server::app::{App, Settings};
+use lightsout_server::ops::clients;
+use lightsout_server::random::Random;
 
 use super::*;
 use crate::harness::{both, eventually};
@@ -32,6 +37,16 @@ both! {
         }
         browser.get(&cli.asks(&[proof[0], proof[1], ("redirect_uri", "http://127.0.0.1:1/x")])).await.is(400);
         browser.get(&cli.asks(&[proof[0], proof[1]])).await.is(400).says("redirect_uri_missing");
+    }
+}
+
+both! {
+    async fn a_service_that_turned_it_off_knows_no_command_line(h: &mut Harness) {
+        let settings = Settings { command_line: false, ..Settings::default() };
+        let off = App::new(h.app.db.clone(), h.app.clock.clone(), Random::seeded(9), BTreeMap::new(), settings);
+        assert!(clients::find(&off, clients::COMMAND_LINE).await.expect("read").is_none());
+        assert!(clients::authenticate(&off, clients::COMMAND_LINE, None).await.is_err());
+        assert!(clients::authenticate(&h.app, clients::COMMAND_LINE, None).await.is_ok());
     }
 }
 
