@@ -190,21 +190,11 @@ pub fn may_read_directory(caller: &Caller, scope: &'static str) -> Result<(), De
     needs_manager(caller, "only admins and coadmins may read this")
 }
 
-/// Whether the caller may list registry sessions: an app with the right, or a person who manages users.
-pub fn may_read_sessions(caller: &Caller) -> Result<(), Denied> {
-    let right = caller.needs_right(SESSIONS_READ);
-    if right.is_err() && manages_users(caller) { Ok(()) } else { right }
-}
-
-/// Whether the caller may end single registry sessions without the right: a person who manages users.
-/// Whose, [`may_end`] says.
+/// Whether the caller may end registry sessions one by one in the console, where they have no app's right:
+/// whoever manages users. Whose, [`may_end`] says.
 pub fn may_end_one(caller: &Caller) -> Result<(), Denied> {
-    if manages_users(caller) { Ok(()) } else { caller.needs_right(SESSIONS_WRITE) }
-}
-
-/// A service account has the rights of its app, and no more.
-fn manages_users(caller: &Caller) -> bool {
-    matches!(caller.standing, Standing::Admin | Standing::Coadmin) && caller.needs_scope(MANAGE_USERS).is_ok()
+    caller.needs_scope(MANAGE_USERS)?;
+    needs_manager(caller, "only admins and coadmins may end single sessions")
 }
 
 /// Whether the caller may change a user from role `from` (none: a new one) to role `to`.

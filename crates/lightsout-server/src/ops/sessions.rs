@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Error, body, retried};
 use crate::app::App;
 use crate::clock::timestamp;
-use crate::domain::access::{self, Caller, INTROSPECT, SESSIONS_WRITE};
+use crate::domain::access::{self, Caller, INTROSPECT, SESSIONS_READ, SESSIONS_WRITE};
 use crate::domain::fold::fold;
 use crate::random::sha256;
 use crate::store::{NewOidcSession, NewSession};
@@ -184,7 +184,7 @@ pub async fn list(
     marker: Option<&str>,
     limit: i64,
 ) -> Result<SessionPage, Error> {
-    access::may_read_sessions(caller)?;
+    caller.needs_right(SESSIONS_READ)?;
     if app.db.find_user(&caller.enterprise_id.0, user_id).await?.is_none() {
         return Err(Error::not_found("user_id", user_id));
     }
@@ -209,17 +209,19 @@ pub async fn list(
 }
 
 /// Ends one session at once. Its id stays refused until it would have expired.
-///
-/// An app with the right may end any; a person those of whoever's sessions they may end.
 pub async fn end(app: &App, caller: &Caller, session_hash: &str) -> Result<(), Error> {
-    if caller.needs_right(SESSIONS_WRITE).is_err() {
-        access::may_end_one(caller)?;
-        let unknown = || Error::not_found("session", session_hash);
-        let session = app.db.find_session(session_hash).await?.ok_or_else(unknown)?;
-        let user = app.db.find_user(&caller.enterprise_id.0, &session.user_id).await?.ok_or_else(unknown)?;
-        let myself = user.user_id == caller.person.user_id.0;
-        access::may_end(caller.standing, user.role(), myself, false)?;
-    }
+    caller.needs_right(SESSIONS_WRITE)?;
+    retried!(end_once(app, caller, session_hash))
+}
+
+/// The same for a person who manages users: one session of whoever's sessions they may end.
+pub async fn end_of_person(app: &App, caller: &Caller, session_hash: &str) -> Result<(), Error> {
+    access::may_end_one(caller)?;
+    let unknown = || Error::not_found("session", session_hash);
+    let session = app.db.find_session(session_hash).await?.ok_or_else(unknown)?;
+    let user = app.db.find_user(&caller.enterprise_id.0, &session.user_id).await?.ok_or_else(unknown)?;
+    let myself = user.user_id == caller.person.user_id.0;
+    access::may_end(caller.standing, user.role(), myself, false)?;
     retried!(end_once(app, caller, session_hash))
 }
 

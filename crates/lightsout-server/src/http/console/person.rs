@@ -68,7 +68,7 @@ pub(in crate::http) async fn end_session(
     PathId(session): PathId,
     SignedForm(signed_in, fields): SignedForm,
 ) -> Result<Redirect, Failure> {
-    let done = match sessions::end(&web.app, &signed_in.caller, &session).await {
+    let done = match sessions::end_of_person(&web.app, &signed_in.caller, &session).await {
         Ok(()) => "session_ended",
         Err(ops::Error::NotFound(_)) => "session_gone",
         Err(error) => return Err(error.into()),
