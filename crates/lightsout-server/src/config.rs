@@ -347,7 +347,6 @@ impl Config {
             session_life_ms: day(self.lives.session_days),
             command_line: self.sign_in.command_line,
             sign_in_life_ms: i64::from(self.sign_in.session_h) * 3_600_000,
-            command_line: self.sign_in.command_line,
             registry_clock_skew_ms: i64::from(self.lives.registry_clock_skew_s) * 1_000,
             give_up_after_ms: i64::from(self.lives.give_up_after_h) * 3_600_000,
             keep_events_ms: day(self.lives.keep_events_days),
