@@ -262,11 +262,10 @@ def test_everything_by_keyboard_only(console: Console) -> None:
     """From the sign-in page to the verdict, without a pointer; whatever has the focus shows it."""
     admin, ann = console.admin(), console.person("ann")
     with console.browser() as browser:
-        tab = browser.tab().open("/sign-in")
+        tab = browser.tab().open("/sign-in").appears("#login:focus")
         tab.type(admin.login).key("Tab").type(admin.password).key("Enter")
-        tab.lands("/console")
         # The search has the focus at once, and "/" leads there from anywhere else.
-        assert tab.focused()["type"] == "search"
+        tab.lands("/console").appears("input[type=search]:focus")
         tab.key("Tab", "/")
         assert tab.focused()["type"] == "search"
         tab.type(ann.login).key("Enter")

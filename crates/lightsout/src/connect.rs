@@ -318,8 +318,8 @@ fn auth(name: &str, profile: &Profile) -> anyhow::Result<Auth> {
             }
             app.into()
         }
-        Credentials::Oauth { client_id, client_secret, .. } => {
-            let app = OAuth::new(client_id, ProfileTokens::of(name)?);
+        Credentials::Oauth { sign_in, client_id, client_secret, .. } => {
+            let app = OAuth::new(client_id, ProfileTokens::of(name, sign_in)?);
             match client_secret {
                 Some(secret) => app.client_secret(secret.clone()),
                 None => app,

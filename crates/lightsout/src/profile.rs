@@ -72,6 +72,9 @@ pub(crate) enum Credentials {
     },
     /// A person who signed in with a browser.
     Oauth {
+        /// Which sign-in it was: renewed tokens are kept only where they come from.
+        #[serde(default)]
+        sign_in: String,
         client_id: String,
         /// A public client has none.
         #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose_some")]

@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use lightsout_api::User;
 use lightsout_client::{Authorization, Client, MemoryStore, OAuth, StoredTokens, TokenStore};
+use lightsout_server::random::Random;
 use secrecy::{ExposeSecret, SecretString};
 
 use self::loopback::{Answer, Loopback, Page};
@@ -85,7 +86,8 @@ impl SignIn {
         let me = finish(&client, wire, &sign_in, loopback).await?;
         interrupt::says("");
         let tokens = tokens.load()?.context("the server gave no tokens")?;
-        let credentials = Credentials::Oauth { client_id, client_secret, tokens };
+        let sign_in = Random::from_os().id("");
+        let credentials = Credentials::Oauth { sign_in, client_id, client_secret, tokens };
         Ok(SignedIn { client, me, profile: Profile { url, wire, credentials } })
     }
 

@@ -2,10 +2,9 @@
 //! what each system said.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
-use tokio::sync::Mutex;
 
 use super::{NewSignIns, Subject};
 use crate::connector::Explanation;
@@ -14,13 +13,25 @@ use crate::store::{BrokenLink, Head};
 /// What was looked at last.
 #[derive(Default)]
 pub struct Looks {
-    /// How far the event chain was checked. Held while it is checked on.
-    pub chain: Mutex<ChainLook>,
+    /// Held while the event chain is checked on.
+    pub checking_chain: tokio::sync::Mutex<()>,
+    /// How far it was checked.
+    chain: Mutex<ChainLook>,
     /// By enterprise, what its systems said, and when.
-    checks: std::sync::Mutex<BTreeMap<String, (i64, Vec<SystemCheck>)>>,
+    checks: Mutex<BTreeMap<String, (i64, Vec<SystemCheck>)>>,
 }
 
 impl Looks {
+    /// How far the event chain was checked.
+    pub fn last_chain(&self) -> ChainLook {
+        self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps how far the event chain was checked.
+    pub fn keep_chain(&self, look: ChainLook) {
+        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = look;
+    }
+
     /// What the systems of an enterprise said last, and when.
     pub fn last_check(&self, enterprise_id: &str) -> Option<(i64, Vec<SystemCheck>)> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner).get(enterprise_id).cloned()

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
@@ -36,7 +36,7 @@ pub(super) async fn ask(
             foreign_page(&web, &signed_in, &addressed, &request)
         }
         Ok(wish) => consent_page(&signed_in, &addressed, &request, &wish),
-        Err(refusal) => refuse(&web, &addressed, &request, refusal),
+        Err(refusal) => lead_back(&web, &addressed, &request, refusal)?,
     })
 }
 
@@ -96,6 +96,28 @@ fn read(query: &Query) -> Request {
 fn refuse(web: &Web, addressed: &Addressed, request: &Request, refusal: Refusal) -> Response {
     let answer = [("error", refusal.error), ("error_description", refusal.description)];
     send_back(web, addressed, request, &answer)
+}
+
+/// Leads a browser back to the app from a page of its own: browsers hold a redirect that follows the form
+/// of the sign-in page to that page's policy.
+fn lead_back(
+    web: &Web,
+    addressed: &Addressed,
+    request: &Request,
+    refusal: Refusal,
+) -> Result<Response, Failure> {
+    let answer = [("error", refusal.error), ("error_description", refusal.description)];
+    let url = back(web, addressed, request, &answer);
+    let refresh = HeaderValue::try_from(format!("0; url={url}")).map_err(|_| Failure::internal())?;
+    let page = plain_page(
+        "Back to the app",
+        html! {
+            h1 { "The app asked for something that cannot be" }
+            p.message.bad { (refusal.description) }
+            p { a href=(url) { "Back to the app" } }
+        },
+    );
+    Ok(([(header::REFRESH, refresh)], page).into_response())
 }
 
 /// Sends the browser back to the app, by 303: the form is not sent on (RFC 9700, section 4.12).

@@ -15,9 +15,9 @@ const LOOK_MS: i64 = 5_000;
 const BATCH: i64 = 1_000;
 
 /// How far the chain was checked, without checking more.
-pub async fn last_look(app: &App, caller: &Caller) -> Result<ChainLook, Error> {
+pub fn last_look(app: &App, caller: &Caller) -> Result<ChainLook, Error> {
     access::may_read_events(caller)?;
-    Ok(app.looks.chain.lock().await.clone())
+    Ok(app.looks.last_chain())
 }
 
 /// Checks the chain onward from where the last look ended, for some seconds at most. `anew`: from its
@@ -25,9 +25,9 @@ pub async fn last_look(app: &App, caller: &Caller) -> Result<ChainLook, Error> {
 /// whole shows.
 pub async fn look(app: &App, caller: &Caller, anew: bool) -> Result<ChainLook, Error> {
     access::may_read_events(caller)?;
-    let mut kept = app.looks.chain.lock().await;
-    let look = check(app, kept.clone(), anew).await?;
-    *kept = look.clone();
+    let _one_at_a_time = app.looks.checking_chain.lock().await;
+    let look = check(app, app.looks.last_chain(), anew).await?;
+    app.looks.keep_chain(look.clone());
     Ok(look)
 }
 

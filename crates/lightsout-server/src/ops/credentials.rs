@@ -173,8 +173,9 @@ async fn set_once(
     Ok(app.commit(tx).await?)
 }
 
-/// Writes a password, and ends whatever began with the one before: sign-ins under way, links, and sign-in
-/// sessions but the one to keep. In this order, so that a sign-in that commits meanwhile is found.
+/// Writes a password, and ends whatever began with the one before: sign-ins under way, links, sign-in
+/// sessions but the one to keep, and what was allowed to apps. In this order, so that a sign-in that
+/// commits meanwhile is found.
 async fn write_password(
     app: &App,
     tx: &mut Tx,
@@ -188,6 +189,12 @@ async fn write_password(
     tx.delete_sign_ins_under_way(&user.user_id).await?;
     let mut events = vec![actor.event("PASSWORD_CHANGED", user, json!({}))];
     events.extend(end_sign_ins(tx, user, actor, keep, now).await?);
+    for client_id in tx.revoke_grants_of(&user.user_id, now).await? {
+        let details = json!({"client_id": client_id, "reason": "password_changed"});
+        events.push(actor.event("OAUTH2_GRANT_REVOKED", user, details));
+        // Whoever keeps what a token stands for in memory follows this one.
+        events.push(actor.event("TOKEN_REVOKED", user, json!({"client_id": client_id})));
+    }
     tx.append_events(&user.enterprise_id, now, &app.random, events).await?;
     Ok(())
 }

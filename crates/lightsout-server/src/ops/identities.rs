@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::credentials::{Actor, may_sign_in, person};
+use super::credentials::{Actor, end_sign_ins, may_sign_in, person};
 use super::sign_in::{First, PENDING_LIFE_MS, Proof};
 use super::{Error, retried};
 use crate::app::App;
 use crate::random::sha256;
-use crate::store::{DbError, IdentityRow, PendingRow, SignInRow, Tx};
+use crate::store::{DbError, IdentityRow, NewEvent, PendingRow, SignInRow, Tx};
 
 /// What a provider is asked with.
 #[derive(Clone, Debug)]
@@ -127,6 +127,7 @@ pub async fn find_person(app: &App, vouching: &Vouching<'_>) -> Result<Result<Pr
     }
     Ok(Ok(Proof::of(row, |_| First::Provider {
         name: vouching.provider.to_owned(),
+        identity: (vouching.issuer.to_owned(), vouching.sub.to_owned()),
         asks_second_factor: vouching.asks_second_factor,
     })))
 }
@@ -145,7 +146,12 @@ async fn bind_by_email(app: &App, vouching: &Vouching<'_>) -> Result<Result<Sign
             "Your e-mail address there is of a domain that it does not speak for here. Ask whoever runs this service to bind your account.",
         ));
     }
-    let Some(row) = app.db.find_sign_in(email).await? else { return Ok(Err(unknown)) };
+    let Some(found) = app.db.find_sign_in(email).await? else { return Ok(Err(unknown)) };
+    let mut tx = app.db.begin().await?;
+    // Read again while it is held: nobody becomes an admin meanwhile.
+    tx.find_user(&found.user.enterprise_id, &found.user.user_id).await?;
+    let row = tx.find_sign_in_of(&found.user.user_id).await?;
+    let Some(row) = row.filter(|row| row.user.login == found.user.login) else { return Ok(Err(unknown)) };
     let user = &row.user;
     if user.enterprise_id != vouching.enterprise_id || !may_sign_in(user) {
         return Ok(Err(unknown));
@@ -155,7 +161,6 @@ async fn bind_by_email(app: &App, vouching: &Vouching<'_>) -> Result<Result<Sign
             "Admins and coadmins are not found by their e-mail address. Ask whoever runs this service to bind your account.",
         ));
     }
-    let mut tx = app.db.begin().await?;
     if tx.find_identity_at(vouching.issuer, &user.user_id).await?.is_some() {
         return Ok(Err(
             "You are known here by another account there. Ask whoever runs this service to bind this one.",
@@ -166,19 +171,21 @@ async fn bind_by_email(app: &App, vouching: &Vouching<'_>) -> Result<Result<Sign
         sub: vouching.sub.to_owned(),
         user_id: user.user_id.clone(),
     };
-    insert(app, &mut tx, &row, &identity, Actor::Holder).await?;
+    let now = app.clock.now_ms();
+    let bound = insert(&mut tx, &row, &identity, Actor::Holder, now).await?;
+    tx.append_events(&row.user.enterprise_id, now, &app.random, vec![bound]).await?;
     app.commit(tx).await?;
     Ok(Ok(row))
 }
 
+/// Binds, and returns the event that says so.
 async fn insert(
-    app: &App,
     tx: &mut Tx,
     row: &SignInRow,
     identity: &IdentityRow,
     actor: Actor<'_>,
-) -> Result<(), Error> {
-    let now = app.clock.now_ms();
+    now: i64,
+) -> Result<NewEvent, Error> {
     tx.insert_identity(identity, now).await.map_err(|error| match error {
         DbError::Duplicate => Error::Conflict {
             code: "identity_already_bound",
@@ -186,10 +193,7 @@ async fn insert(
         },
         error => error.into(),
     })?;
-    let event =
-        actor.event("IDENTITY_BOUND", &row.user, json!({"issuer": identity.iss, "sub": identity.sub}));
-    tx.append_events(&row.user.enterprise_id, now, &app.random, vec![event]).await?;
-    Ok(())
+    Ok(actor.event("IDENTITY_BOUND", &row.user, json!({"issuer": identity.iss, "sub": identity.sub})))
 }
 
 /// Binds a person to an account at a provider as the operator, in place of an earlier one there.
@@ -206,7 +210,15 @@ pub async fn bind(app: &App, login: &str, issuer: &str, sub: &str) -> Result<(),
 
 async fn bind_once(app: &App, row: &SignInRow, identity: &IdentityRow) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
-    tx.delete_identities_at(&identity.iss, &identity.user_id).await?;
-    insert(app, &mut tx, row, identity, Actor::Operator).await?;
+    let (now, user) = (app.clock.now_ms(), &row.user);
+    let unbound = tx.delete_identities_at(&identity.iss, &identity.user_id, &identity.sub).await? > 0;
+    let mut events = Vec::new();
+    if unbound {
+        // Whoever has the earlier account may be the reason: what it signed in ends.
+        tx.delete_sign_ins_under_way(&user.user_id).await?;
+        events = end_sign_ins(&mut tx, user, Actor::Operator, None, now).await?;
+    }
+    events.push(insert(&mut tx, row, identity, Actor::Operator, now).await?);
+    tx.append_events(&user.enterprise_id, now, &app.random, events).await?;
     Ok(app.commit(tx).await?)
 }

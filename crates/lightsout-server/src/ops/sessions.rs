@@ -228,7 +228,12 @@ pub async fn end_of_person(app: &App, caller: &Caller, session_hash: &str) -> Re
 pub(super) async fn end_once(app: &App, caller: &Caller, session_hash: &str) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     let ended = tx.end_session(&caller.enterprise_id.0, session_hash).await?;
-    let Some((user_id, expires_at)) = ended else { return Err(Error::not_found("session", session_hash)) };
+    let Some((user_id, expires_at)) = ended else {
+        drop(tx);
+        // Another node may have ended it already.
+        app.hear().await;
+        return Err(Error::not_found("session", session_hash));
+    };
     let source = json!({"type": "user", "id": user_id});
     let details = json!({"session": session_hash, "expires_at": expires_at});
     let event = body::caused(caller, "SESSION_ENDED", source, details);

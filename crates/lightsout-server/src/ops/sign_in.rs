@@ -73,6 +73,8 @@ pub enum First {
     Provider {
         /// The provider's name in the configuration.
         name: String,
+        /// What they are called there: issuer and `sub`.
+        identity: (String, String),
         /// Whether it asks for a second factor itself.
         asks_second_factor: bool,
     },
@@ -203,14 +205,14 @@ async fn insert_pending(app: &App, proof: &Proof, return_to: &str, key: &str) ->
 /// longer sign in.
 async fn still_proven(tx: &mut Tx, proof: &Proof) -> Result<(), Error> {
     let row = tx.find_sign_in_of(&proof.user.user_id).await?.filter(|row| may_sign_in(&row.user));
-    let proven = row.is_some_and(|row| {
-        let first = match &proof.first {
-            First::Password { set_at } => row.password_set_at == Some(*set_at),
-            First::Provider { .. } => true,
-        };
-        first && row.confirmed_at.is_some() == proof.has_second
-    });
-    if proven {
+    let first = match (&proof.first, &row) {
+        (First::Password { set_at }, Some(row)) => row.password_set_at == Some(*set_at),
+        (First::Provider { identity: (iss, sub), .. }, Some(_)) => {
+            tx.hold_identity(iss, sub).await?.is_some_and(|bound| bound.user_id == proof.user.user_id)
+        }
+        (_, None) => false,
+    };
+    if first && row.is_some_and(|row| row.confirmed_at.is_some() == proof.has_second) {
         Ok(())
     } else {
         Err(Error::invalid("your account was changed while you signed in; sign in again"))
@@ -261,9 +263,6 @@ pub(super) async fn begin_in(
 ) -> Result<(), Error> {
     let now = app.clock.now_ms();
     let short = |text: &Option<String>| text.as_ref().map(|text| text.chars().take(200).collect());
-    if tx.find_generation(&user.user_id).await? != generation {
-        return Err(Error::invalid("your sessions were ended while you signed in; sign in again"));
-    }
     let row = NewSession {
         session_hash: sha256(session_id),
         user_id: user.user_id.clone(),
@@ -277,6 +276,11 @@ pub(super) async fn begin_in(
     let session_hash = row.session_hash.clone();
     if tx.register_sessions(&[row], now).await?.is_empty() {
         return Err(Error::Db(DbError::Conflict));
+    }
+    // Asked after the row was written: it has the newest generation that was committed until then, and
+    // what is committed later ends it.
+    if tx.find_generation(&user.user_id).await? != generation {
+        return Err(Error::invalid("your sessions were ended while you signed in; sign in again"));
     }
     let details = json!({"client_id": CONSOLE, "session": session_hash, "by": by});
     events.push(Actor::Holder.event("LOGIN", user, details));

@@ -158,11 +158,12 @@ impl Db {
     }
 }
 
-/// The rights of an app are its own: a token that a person granted, or one with fewer scopes, has none.
+/// The rights of an app are its own: a token that a person granted, or one with fewer scopes, has none. Nor
+/// does one with fewer scopes end admins.
 pub(super) const FIND_TOKEN: &str =
     "SELECT t.user_id, u.enterprise_id, u.login, u.name, u.role, u.status, u.service_of, t.client_id,
             t.scopes, CASE WHEN t.grant_id IS NULL AND t.subject_hash IS NULL THEN a.rights END AS rights,
-            a.may_end_admins_at, t.generation,
+            CASE WHEN t.subject_hash IS NULL THEN a.may_end_admins_at END AS may_end_admins_at, t.generation,
             coalesce(b.generation, 0) AS generation_now, t.created_at, t.expires_at, t.revoked_at
      FROM tokens t
      JOIN users u ON u.user_id = t.user_id

@@ -327,9 +327,10 @@ impl Tx {
         .await
     }
 
-    /// Finds the person behind an identity, and holds nobody up.
-    pub async fn find_identity(&mut self, iss: &str, sub: &str) -> Result<Option<IdentityRow>, DbError> {
-        let sql = "SELECT iss, sub, user_id FROM identities WHERE iss = $1 AND sub = $2";
+    /// Finds the person behind an identity, and holds its row until the commit: whoever takes it away
+    /// waits.
+    pub async fn hold_identity(&mut self, iss: &str, sub: &str) -> Result<Option<IdentityRow>, DbError> {
+        let sql = "SELECT iss, sub, user_id FROM identities WHERE iss = $1 AND sub = $2 {for_update}";
         self.find(sql, args![iss, sub]).await
     }
 
@@ -349,10 +350,22 @@ impl Tx {
         self.execute(sql, args![&row.iss, &row.sub, &row.user_id, now]).await.map(drop)
     }
 
-    /// Unbinds a person from an issuer.
-    pub async fn delete_identities_at(&mut self, iss: &str, user_id: &str) -> Result<(), DbError> {
-        let sql = "DELETE FROM identities WHERE user_id = $2 AND iss = $1";
-        self.execute(sql, args![iss, user_id]).await.map(drop)
+    /// Unbinds a person from an issuer, and an identity there from whoever is gone. The number of
+    /// identities that went.
+    pub async fn delete_identities_at(
+        &mut self,
+        iss: &str,
+        user_id: &str,
+        sub: &str,
+    ) -> Result<u64, DbError> {
+        self.execute(
+            "DELETE FROM identities
+             WHERE iss = $1
+               AND (user_id = $2
+                    OR sub = $3 AND NOT EXISTS (SELECT 1 FROM users u WHERE u.user_id = identities.user_id))",
+            args![iss, user_id, sub],
+        )
+        .await
     }
 
     /// Says who needs a second factor in an enterprise; none: nobody.

@@ -316,6 +316,19 @@ impl Tx {
         Ok(())
     }
 
+    /// Revokes whatever a person granted, and returns the apps that had it, each as often as it was
+    /// granted.
+    pub async fn revoke_grants_of(&mut self, user_id: &str, now: i64) -> Result<Vec<String>, DbError> {
+        let sql = "SELECT grant_id, client_id FROM grants
+                   WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+                   ORDER BY grant_id {for_update}";
+        let grants: Vec<(String, String)> = self.fetch(sql, args![user_id, now]).await?;
+        for (grant_id, _) in &grants {
+            self.revoke_grant(grant_id, now).await?;
+        }
+        Ok(grants.into_iter().map(|(_, client_id)| client_id).collect())
+    }
+
     /// Revokes a token of an app and every token that was made of it, and returns its user and tenant.
     /// None: it is unknown, revoked already, or another app's (RFC 7009).
     pub async fn revoke_token(

@@ -16,23 +16,26 @@ use super::{Credentials, Profile, folder, load_in, path_in, remove_in, save_in};
 pub(crate) struct ProfileTokens {
     folder: PathBuf,
     name: String,
+    /// Another sign-in under this name, by another person or at another server, has tokens of its own.
+    sign_in: String,
 }
 
 impl ProfileTokens {
-    /// Those of the profile of this name.
-    pub(crate) fn of(name: &str) -> anyhow::Result<Self> {
-        Ok(Self { folder: folder()?, name: name.to_owned() })
+    /// Those of one sign-in, in the profile of this name.
+    pub(crate) fn of(name: &str, sign_in: &str) -> anyhow::Result<Self> {
+        Ok(Self { folder: folder()?, name: name.to_owned(), sign_in: sign_in.to_owned() })
     }
 
-    /// The profile; none: it is gone, or nobody has signed in there.
+    /// The profile; none: it is gone, or of another sign-in.
     fn profile(&self) -> io::Result<Option<(Profile, StoredTokens)>> {
         let profile = load_in(&self.folder, &self.name).map_err(io::Error::other)?;
         Ok(profile.and_then(|profile| match &profile.credentials {
-            Credentials::Oauth { tokens, .. } => {
+            Credentials::Oauth { sign_in, tokens, .. } if *sign_in == self.sign_in => {
                 let tokens = tokens.clone();
                 Some((profile, tokens))
             }
-            Credentials::DeveloperToken { .. }
+            Credentials::Oauth { .. }
+            | Credentials::DeveloperToken { .. }
             | Credentials::ClientCredentials { .. }
             | Credentials::Jwt { .. } => None,
         }))
@@ -55,6 +58,9 @@ impl TokenStore for ProfileTokens {
     }
 
     fn clear(&self) -> io::Result<()> {
+        if self.profile()?.is_none() {
+            return Ok(());
+        }
         remove_in(&self.folder, &self.name).map(drop).map_err(io::Error::other)
     }
 
@@ -96,6 +102,7 @@ mod tests {
 
     fn signed_in(n: usize) -> Profile {
         let credentials = Credentials::Oauth {
+            sign_in: "first".to_owned(),
             client_id: "app".to_owned(),
             client_secret: Some("hush".into()),
             tokens: tokens(n),
@@ -107,7 +114,7 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a folder");
         let folder = temporary.path().to_owned();
         save_in(&folder, "mine", &signed_in(n)).expect("saved");
-        (temporary, ProfileTokens { folder, name: "mine".to_owned() })
+        (temporary, ProfileTokens { folder, name: "mine".to_owned(), sign_in: "first".to_owned() })
     }
 
     fn refresh_token(store: &ProfileTokens) -> usize {
@@ -133,13 +140,31 @@ mod tests {
     #[test]
     fn renewed_tokens_do_not_bring_a_profile_back_that_was_forgotten_or_replaced() {
         let (temporary, store) = kept(1);
-        let credentials = Credentials::DeveloperToken { token: "t".into() };
-        save_in(temporary.path(), "mine", &Profile { credentials, ..signed_in(1) }).expect("saved");
-        assert!(store.save(&tokens(2)).is_err() && store.load().expect("readable").is_none());
         store.clear().expect("cleared");
         store.clear().expect("cleared twice");
         assert!(store.save(&tokens(2)).is_err() && store.lock().is_err());
         assert_eq!(std::fs::read_dir(temporary.path()).expect("listed").count(), 0);
+        let credentials = Credentials::DeveloperToken { token: "t".into() };
+        save_in(temporary.path(), "mine", &Profile { credentials, ..signed_in(1) }).expect("saved");
+        assert!(store.save(&tokens(2)).is_err() && store.load().expect("readable").is_none());
+        store.clear().expect("nothing of its own");
+        assert_eq!(std::fs::read_dir(temporary.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn another_sign_in_under_the_same_name_keeps_its_own_tokens() {
+        let (temporary, store) = kept(1);
+        let mut other = signed_in(7);
+        if let Credentials::Oauth { sign_in, .. } = &mut other.credentials {
+            *sign_in = "second".to_owned();
+        }
+        other.url = "http://127.0.0.1:9999".to_owned();
+        save_in(temporary.path(), "mine", &other).expect("saved");
+        assert!(store.load().expect("readable").is_none(), "no token of another server is shown to this one");
+        assert!(store.save(&tokens(2)).is_err());
+        store.clear().expect("cleared");
+        let second = ProfileTokens { sign_in: "second".to_owned(), ..store };
+        assert_eq!(refresh_token(&second), 7);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The end of sessions: from whom it would reach to the order.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -31,17 +32,18 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    fn of(fields: &Fields) -> Self {
+    fn of(fields: &Fields) -> Result<Self, Failure> {
         let once = |name| {
-            let mut ids: Vec<String> = Vec::new();
-            for id in fields.all(name).filter(|id| id.len() <= 64) {
-                if !ids.iter().any(|known| known == id) {
-                    ids.push(id.to_owned());
-                }
-            }
-            ids
+            let mut seen = HashSet::new();
+            let ids = fields.all(name).filter(|id| id.len() <= 64 && seen.insert(*id));
+            ids.map(ToOwned::to_owned).collect::<Vec<_>>()
         };
-        Self { users: once("user"), groups: once("group"), skip: fields.text("skip").is_some() }
+        let (users, groups) = (once("user"), once("group"));
+        if users.len() + groups.len() > operation::ENTRIES_MAX {
+            let message = format!("at most {} people and groups at once", operation::ENTRIES_MAX);
+            return Err(Failure::bad_request(message));
+        }
+        Ok(Self { users, groups, skip: fields.text("skip").is_some() })
     }
 
     fn is_empty(&self) -> bool {
@@ -78,7 +80,7 @@ pub(in crate::http) async fn show(
     signed_in: SignedIn,
     QueryFields(query): QueryFields,
 ) -> Result<Response, Failure> {
-    let selection = Selection::of(&query);
+    let selection = Selection::of(&query)?;
     if selection.is_empty() {
         // Who may end nobody is not asked for names.
         let may = ops::people::choose(&web.app, &signed_in.caller, "").await;
@@ -98,7 +100,7 @@ pub(in crate::http) async fn systems(
     let request = CreateTermination {
         skip_unknown: true,
         skip_not_permitted: true,
-        ..Selection::of(&query).request(None)
+        ..Selection::of(&query)?.request(None)
     };
     let (web, caller) = (Arc::clone(&web), Arc::clone(&signed_in.caller));
     let systems = apart(async move {
@@ -117,7 +119,7 @@ pub(in crate::http) async fn terminate(
     State(web): State<Arc<Web>>,
     SignedForm(signed_in, fields): SignedForm,
 ) -> Result<Response, Failure> {
-    let selection = Selection::of(&fields);
+    let selection = Selection::of(&fields)?;
     if selection.is_empty() {
         return Ok(Redirect::to("/console/end").into_response());
     }

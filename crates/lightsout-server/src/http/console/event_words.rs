@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::http::page::counted;
+use crate::ops::sign_in::CONSOLE;
 
 /// The types of events, with what they say to people; see `docs/events.md`.
 pub(super) const TYPES: &[(&str, &str)] = &[
@@ -71,10 +72,10 @@ pub(super) fn details(event_type: &str, details: &Value) -> Markup {
     }
 }
 
-/// Any details: their names and values, in their order.
+/// Any details: their names and values, in their order, without what only programs read.
 fn plain(details: &Value) -> String {
     let Some(map) = details.as_object() else { return String::new() };
-    let parts = map.iter().filter(|(key, value)| !value.is_null() && *key != "by").map(|(key, value)| {
+    let parts = map.iter().filter(|(key, value)| !is_for_programs(key, value)).map(|(key, value)| {
         let key = key.replace('_', " ");
         match value {
             Value::String(text) => format!("{key} {text}"),
@@ -87,6 +88,17 @@ fn plain(details: &Value) -> String {
         }
     });
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The raw event has it.
+fn is_for_programs(key: &str, value: &Value) -> bool {
+    match key {
+        // The operator stands under "Who" already.
+        "by" => value == "operator",
+        "client_id" => value == CONSOLE,
+        "session" | "expires_at" | "group_id" => true,
+        _ => value.is_null(),
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +115,8 @@ mod tests {
         let other =
             json!({"group": {"id": "7", "name": "Sales"}, "roles": [1, 2], "none": null, "client_id": "c"});
         assert_eq!(details("X", &other).into_string(), "client id c, group Sales, roles 2");
+        let login = json!({"client_id": CONSOLE, "session": "abc", "by": "password"});
+        assert_eq!(details("LOGIN", &login).into_string(), "by password");
         assert_eq!((title("EDIT_USER"), title("NEWER")), ("User changed", "NEWER"));
     }
 }

@@ -43,7 +43,7 @@ pub(in crate::http) async fn show(
     query: Query,
 ) -> Result<Html<String>, Failure> {
     // Access first: whoever may not read it learns nothing of the filters.
-    let look = chain::last_look(&web.app, &signed_in.caller).await?;
+    let look = chain::last_look(&web.app, &signed_in.caller)?;
     let asked = asked(&query);
     let found = if asked.wrong.is_empty() {
         Some(list(&web.app, &signed_in.caller, &asked.query, PER_PAGE).await?)

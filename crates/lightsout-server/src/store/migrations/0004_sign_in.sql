@@ -28,7 +28,7 @@ CREATE TABLE identities (
     bound_at BIGINT NOT NULL,
     PRIMARY KEY (iss, sub)
 ) {without_rowid};
-CREATE INDEX identities_by_user ON identities (user_id);
+CREATE UNIQUE INDEX identities_by_user ON identities (user_id, iss);
 
 -- Sign-ins under way: what was shown already (user_id), or what an outside provider's answer is checked
 -- with (provider, nonce, verifier). The browser that began one holds the key.
