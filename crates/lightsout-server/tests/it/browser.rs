@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lightsout_server::ops::sign_in::{self, Origin};
-use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{COOKIE, LOCATION, REFRESH, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 
 use crate::harness::Harness;
@@ -124,7 +124,10 @@ impl Browser {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        let location = headers.get(LOCATION).map(|value| value.to_str().expect("text").to_owned());
+        let text = |name| headers.get(name).map(|value| value.to_str().expect("text").to_owned());
+        // A page may lead on by itself, too.
+        let refresh = text(REFRESH).and_then(|value| value.strip_prefix("0; url=").map(ToOwned::to_owned));
+        let location = text(LOCATION).or(refresh);
         let shown = Shown { status, location, headers, body: response.text().await.expect("a body") };
         self.csrf = shown.field("csrf").or_else(|| self.csrf.take());
         shown

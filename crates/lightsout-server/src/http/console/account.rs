@@ -203,7 +203,7 @@ fn role(standing: Standing) -> &'static str {
 fn sessions(signed_in: &SignedIn, sessions: &[SessionRow]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Your sign-ins" {
-            table {
+            table.cards {
                 caption { (counted(sessions.len() as u64, "sign-in", "sign-ins")) " to this service" }
                 thead { tr {
                     th scope="col" { "Browser" } th scope="col" { "Address" } th scope="col" { "Began" }
@@ -213,9 +213,9 @@ fn sessions(signed_in: &SignedIn, sessions: &[SessionRow]) -> Markup {
                     @for session in sessions {
                         tr {
                             td { (session.device.as_deref().unwrap_or("unknown")) }
-                            td { (session.address.as_deref().unwrap_or("unknown")) }
-                            td { (instant(session.began_at)) }
-                            td { (instant(session.expires_at)) }
+                            td data-name="Address" { (session.address.as_deref().unwrap_or("unknown")) }
+                            td data-name="Began" { (instant(session.began_at)) }
+                            td data-name="Ends" { (instant(session.expires_at)) }
                             td {
                                 @if session.session_hash == signed_in.session_hash {
                                     span.tag.good { "this one" }
@@ -242,7 +242,7 @@ fn password(signed_in: &SignedIn, account: &Account, wrong: Option<&str>) -> Mar
     };
     let invalid = wrong.map(|_| "true");
     html! {
-        p.faint { "Set " (instant(set_at)) ". Changing it ends your other sign-ins." }
+        p.faint { "Set " (instant(set_at)) ". Changing it ends your other sign-ins, and what you have allowed to apps." }
         @if let Some(words) = wrong { p.message.bad #password-complaint role="alert" { (words) } }
         form.panel method="post" action="/console/account/password" {
             (csrf_field(&signed_in.csrf))

@@ -69,8 +69,8 @@ fn results(term: &str, found: &Found) -> Markup {
     };
     html! {
         p.aside role="status" {
-            (count(found.people.len(), found.more_people)) " people and "
-            (count(found.groups.len(), found.more_groups)) " groups found"
+            "Found: people " (count(found.people.len(), found.more_people))
+            ", groups " (count(found.groups.len(), found.more_groups))
         }
         form method="get" action="/console/end" {
             @if !found.people.is_empty() {

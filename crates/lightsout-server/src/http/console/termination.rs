@@ -33,7 +33,7 @@ pub(in crate::http) async fn list(
         @if found.entries.is_empty() {
             p.panel.empty {
                 @if marker.is_some() { "There are no older ones." }
-                @else { "No sessions have been ended yet. " a href="/console/end" { "End sessions" } }
+                @else { "There is no termination yet that you may read. " a href="/console/end" { "End sessions" } }
             }
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Terminations" {

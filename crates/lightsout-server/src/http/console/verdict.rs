@@ -130,7 +130,7 @@ fn under_way(out: &mut Sentence, facts: &Facts<'_>) {
         match facts.open.iter().find(|open| open.system == *name) {
             Some(OpenJobs { held: 1.., .. }) => out.say(" and is being tried now"),
             Some(OpenJobs { next_at: Some(at), .. }) if *at > facts.now => {
-                out.say(" and is tried next at ");
+                out.say(" and is tried again, at the earliest, at ");
                 out.at(*at);
             }
             Some(_) => out.say(" and is due to be tried again now"),

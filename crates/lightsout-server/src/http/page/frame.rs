@@ -1,5 +1,6 @@
 //! The frame around every page: head, navigation, and whoever is signed in.
 
+use axum::http::StatusCode;
 use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
@@ -33,14 +34,19 @@ const PLACES: [(Place, &str, &str); 6] = [
 /// A page of somebody who has signed in.
 pub(in crate::http) fn page(signed_in: &SignedIn, place: Place, title: &str, body: Markup) -> Html<String> {
     let person = &signed_in.caller.person;
-    let manages = signed_in.caller.standing != Standing::User;
+    // A plain user who finds and ends is a group admin; anybody else has an account and no more.
+    let places = match (signed_in.caller.standing, place) {
+        (Standing::User, Place::Account) => &[],
+        (Standing::User, _) => &PLACES[..3],
+        _ => &PLACES[..],
+    };
     let header = html! {
         header.top {
             a.brand href="/console" { "lightsout" }
-            @if manages {
+            @if !places.is_empty() {
                 nav aria-label="Console" {
-                    @for (at, href, name) in PLACES {
-                        a href=(href) aria-current=[(at == place).then_some("page")] { (name) }
+                    @for (at, href, name) in places {
+                        a href=(href) aria-current=[(*at == place).then_some("page")] { (name) }
                     }
                 }
             }
@@ -78,7 +84,11 @@ pub(in crate::http) fn error_page(failure: &Failure, request_id: &str) -> Html<S
     let header = html! { header.top { a.brand href="/console" { "lightsout" } } };
     let body = html! {
         h1 { (title) }
-        p.message role="alert" { (failure.message) }
+        p.message role="alert" {
+            @if failure.status == StatusCode::NOT_FOUND {
+                "There is nothing at this address, or no more, or it is not yours to see."
+            } @else { (failure.message) }
+        }
         p { a href="/console" { "Back to the console" } }
         p.faint { "Request " code { (request_id) } }
     };

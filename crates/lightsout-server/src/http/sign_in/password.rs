@@ -60,7 +60,10 @@ fn form_page(visitor: &Visitor, link: &str, login: Option<&str>, wrong: Option<&
         "Set your password",
         html! {
             h1 { "Set your password" }
-            p { "For " strong { (login.unwrap_or("you")) } ". It ends every sign-in to this console that you have." }
+            p {
+                "For " strong { (login.unwrap_or("you")) }
+                ". Setting it signs you out everywhere in this console, and ends what you have allowed to apps."
+            }
             (complaint(wrong))
             form.panel method="post" action=(format!("/set-password/{link}")) {
                 (csrf_field(&visitor.csrf))

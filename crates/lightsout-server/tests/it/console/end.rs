@@ -255,3 +255,14 @@ both! {
         assert_eq!(terminations(h).await, 0);
     }
 }
+
+both! {
+    async fn more_entries_than_a_request_may_list_are_refused_at_once(h: &mut Harness) {
+        let admin_id = h.admin_id.clone();
+        let mut browser = Browser::of(h, &admin_id).await;
+        browser.get("/console/end").await.is(200);
+        let ids: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+        let fields: Vec<(&str, &str)> = ids.iter().map(|id| ("user", id.as_str())).collect();
+        browser.post("/console/terminations", &fields).await.is(400).says("at most 10000 people and groups");
+    }
+}

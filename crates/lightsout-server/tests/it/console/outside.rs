@@ -167,6 +167,7 @@ both! {
         browser.get("/console/account").await.says("ada@acme.example");
         identities::bind(&h.app, "ann@acme.example", outside.issuer(), "ada-1").await.expect_err("bound already");
         identities::bind(&h.app, "ada@acme.example", outside.issuer(), "ada-2").await.expect("bound anew");
+        browser.get("/console/account").await.is(303).sends_to("/sign-in?return_to=");
         sign_in(&base, &outside, json!({"sub": "ada-1"})).await.1.is(403);
         sign_in(&base, &outside, json!({"sub": "ada-2"})).await.1.is(303);
         // The same name at another issuer is another person.

@@ -145,7 +145,7 @@ both! {
 
         h.run_jobs().await;
         let state = stream.until("state", "does not answer").await;
-        assert!(state.contains("is tried next at") && state.contains("it is switched off"), "{state}");
+        assert!(state.contains("is tried again, at the earliest, at") && state.contains("it is switched off"), "{state}");
         assert!(state.contains("ann@acme.example"), "who waits is named: {state}");
 
         h.shop.set_down(false);

@@ -117,7 +117,7 @@ fn unreachable_says_when_it_is_tried_next() {
     let cases = [
         (
             vec![open("shop", 0, Some(NOW + 5_000))],
-            "which does not answer and is tried next at 2026-01-02T03:04:10Z.",
+            "which does not answer and is tried again, at the earliest, at 2026-01-02T03:04:10Z.",
         ),
         (vec![open("shop", 1, Some(NOW + 5_000))], "which does not answer and is being tried now."),
         (vec![open("shop", 0, Some(NOW - 1))], "which does not answer and is due to be tried again now."),

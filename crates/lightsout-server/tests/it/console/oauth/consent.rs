@@ -60,7 +60,7 @@ both! {
         assert_eq!(app.exchange(h, &code, &[]).await.body["scope"], "manage_groups");
         for wide in ["manage_enterprise_properties", "manage_groups manage_enterprise_properties", "root_readwrite"] {
             let shown = browser.get(&app.asks(&[("scope", wide), ("state", "s")])).await;
-            shown.is(303).sends_to(&format!("{CALLBACK}?error=invalid_scope"));
+            shown.is(200).sends_to(&format!("{CALLBACK}?error=invalid_scope"));
             assert_eq!((shown.answered("state").as_deref(), shown.answered("iss")), (Some("s"), Some(h.url(""))));
         }
     }
@@ -88,7 +88,7 @@ both! {
         ] {
             let path = client.asks(&parameters);
             let shown = browser.get(&path).await;
-            shown.is(303).sends_to(&format!("{CALLBACK}?error={error}&"));
+            shown.is(200).sends_to(&format!("{CALLBACK}?error={error}&"));
             Browser::new(h).get(&path).await.is(303).sends_to("/sign-in?return_to=");
             // The form is checked like the page.
             browser.get(&app.asks(&[])).await.is(200);

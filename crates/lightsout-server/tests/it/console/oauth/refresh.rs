@@ -1,5 +1,7 @@
 //! Refresh tokens rotate; one that was used before is a thief's or its owner's, and nobody can tell.
 
+use lightsout_server::ops::credentials;
+
 use super::*;
 use crate::harness::both;
 
@@ -135,6 +137,20 @@ both! {
                 assert_eq!(revoke(h, &app, nothing).await, 200);
             }
         }
+    }
+}
+
+both! {
+    async fn a_new_password_ends_what_was_allowed_to_apps(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let app = TestApp::confidential(h).await;
+        let (access, refresh) = app.signed_in(h, &ann).await;
+        let bob = h.user("bob").await;
+        let (of_bob, _) = app.signed_in(h, &bob).await;
+        credentials::set_password(&h.app, "ann@acme.example", "a new password").await.expect("set");
+        assert!(!is_good(&h.url(""), &access).await);
+        app.refresh(h, &refresh).await.fails(400, "invalid_grant");
+        assert!(is_good(&h.url(""), &of_bob).await, "nobody else's");
     }
 }
 
