@@ -90,7 +90,7 @@ both! {
             for path in [&page, &live, &files[0], &files[1]] {
                 browser.get(path).await.is(404).says_not("ada@acme.example");
             }
-            browser.get("/console/terminations").await.is(200).says("No sessions have been ended yet").says_not(&id);
+            browser.get("/console/terminations").await.is(200).says("There is no termination yet that you may read").says_not(&id);
             browser.post(&format!("{page}/retry"), &[]).await.is(404);
         }
         let mut nobody = Browser::new(h);
