@@ -1,5 +1,6 @@
 //! Sessions not yet proven gone, over time: a drawing, and the same as a table.
 
+use lightsout_api::SystemProgress;
 use maud::{Markup, html};
 
 use crate::http::page::{counted, instant};
@@ -32,6 +33,16 @@ fn steps(watched: &Watched, until: i64) -> Vec<Left> {
     steps
 }
 
+/// People whose sessions a system did not show: it did not answer, or cannot list them.
+fn unseen(system: &SystemProgress) -> u64 {
+    system.unreachable
+        + system.gave_up
+        + system.unknown_sessions
+        + system.no_subject
+        + system.ends_by
+        + system.delivered_not_verified
+}
+
 /// The part of the page. `now` is where the drawing ends while the termination is worked.
 pub(super) fn timeline(watched: &Watched, now: i64) -> Markup {
     let from = watched.spans.0;
@@ -39,6 +50,7 @@ pub(super) fn timeline(watched: &Watched, now: i64) -> Markup {
     let until = finished.unwrap_or(now).max(from + 1);
     let steps = steps(watched, until);
     let (first, last) = (&steps[0], &steps[steps.len() - 1]);
+    let unseen: u64 = watched.termination.systems.iter().map(unseen).sum();
     html! {
         h2 { "Sessions not yet proven gone" }
         @if first.sessions == 0 {
@@ -47,7 +59,11 @@ pub(super) fn timeline(watched: &Watched, now: i64) -> Markup {
             p {
                 strong { (counted(last.sessions.unsigned_abs(), "session", "sessions")) }
                 " of " (counted(first.sessions.unsigned_abs(), "session", "sessions")) " found so far. "
-                span.faint { "Sessions in systems that cannot list them are not in this." }
+                @if unseen > 0 {
+                    strong { "What " (counted(unseen, "check", "checks")) " did not see is not in this number." }
+                } @else {
+                    span.faint { "Sessions in systems that cannot list them are not in this." }
+                }
             }
             div.timeline aria-hidden="true" {
                 (drawing(&steps, from, until))
