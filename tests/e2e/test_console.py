@@ -265,7 +265,8 @@ def test_everything_by_keyboard_only(console: Console) -> None:
         tab = browser.tab().open("/sign-in").appears("#login:focus")
         tab.type(admin.login).key("Tab").type(admin.password).key("Enter")
         # The search has the focus at once, and "/" leads there from anywhere else.
-        tab.lands("/console").appears("input[type=search]:focus")
+        tab.lands("/console")
+        tab.appears("input[type=search]:focus")
         tab.key("Tab", "/")
         assert tab.focused()["type"] == "search"
         tab.type(ann.login).key("Enter")
