@@ -439,6 +439,7 @@ mod tests {
 
     #[test]
     fn settings_are_what_the_file_says() {
+        assert!(Config::parse_alone("").expect("valid").settings().command_line);
         let text = "[sign_in]\nsession_h = 3\ncommand_line = false";
         let settings = Config::parse_alone(text).expect("valid").settings();
         assert_eq!((settings.sign_in_life_ms, settings.command_line), (3 * 3_600_000, false));
@@ -448,12 +449,5 @@ mod tests {
     fn secrets_are_not_shown() {
         let config = Config::parse("[database]\nurl = \"postgres://u:hunter2@h/d\"").expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn the_command_line_can_be_turned_off() {
-        assert!(Config::parse("").expect("valid").settings().command_line);
-        let config = Config::parse("[sign_in]\ncommand_line = false").expect("valid");
-        assert!(!config.settings().command_line);
     }
 }

@@ -204,7 +204,8 @@ fn skip((kind, value, reason): (String, String, String)) -> Skip {
     Skip { kind, value, reason }
 }
 
-fn state(stored: &str) -> TerminationState {
+/// The state that a stored word means.
+pub fn state(stored: &str) -> TerminationState {
     serde_json::from_value(json!(stored)).expect("only states are stored")
 }
 

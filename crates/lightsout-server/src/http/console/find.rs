@@ -9,11 +9,13 @@ use maud::{Markup, html};
 
 use super::refused;
 use super::systems_table::number;
+use super::termination::state_tag;
 use crate::http::Web;
 use crate::http::failure::Failure;
 use crate::http::page::{Place, SignedIn, instant, page};
 use crate::http::request::Query;
 use crate::ops::people::{self, Beginning, Found};
+use crate::ops::terminations;
 use crate::store::{GroupRow, TerminationRow, UserRow};
 
 /// `GET /console?q=`.
@@ -186,7 +188,7 @@ pub(super) fn terminations_table(caption: &str, rows: &[TerminationRow]) -> Mark
                     @for row in rows {
                         tr {
                             th.name scope="row" { a href={ "/console/terminations/" (row.termination_id) } { (instant(row.created_at)) } }
-                            td data-name="State" { (state(&row.state)) }
+                            td data-name="State" { (state_tag(terminations::state(&row.state))) }
                             td.number data-name="People" { (number(row.people.unsigned_abs())) }
                             td data-name="Asked by" { span { (row.asked_by_login.as_deref().unwrap_or(&row.asked_by)) } }
                             td.long data-name="Reason" { span { @match &row.reason { Some(reason) => { (reason) } None => { span.faint { "none given" } } } } }
@@ -195,14 +197,5 @@ pub(super) fn terminations_table(caption: &str, rows: &[TerminationRow]) -> Mark
                 }
             }
         }
-    }
-}
-
-/// A termination's state as people say it.
-fn state(stored: &str) -> Markup {
-    match stored {
-        "done" => html! { span.tag.good { "done" } },
-        "done_with_failures" => html! { span.tag.bad { "done with failures" } },
-        _ => html! { span.tag { "working" } },
     }
 }

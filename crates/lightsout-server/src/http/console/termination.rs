@@ -72,7 +72,8 @@ fn row(entry: &Termination) -> Markup {
     }
 }
 
-fn state_tag(state: TerminationState) -> Markup {
+/// A termination's state as people say it.
+pub(super) fn state_tag(state: TerminationState) -> Markup {
     match state {
         TerminationState::Running => html! { span.tag { "Working" } },
         TerminationState::Done => html! { span.tag.good { "Done and proven" } },
