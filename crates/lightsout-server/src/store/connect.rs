@@ -4,19 +4,18 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, Connection};
 
 use super::db::{DbError, Pools};
+use super::lent::answers;
 
 /// How long PostgreSQL works on one statement, and waits for one lock.
 const STATEMENT_TIMEOUT: &str = "60s";
 const LOCK_TIMEOUT: &str = "10s";
 /// A node that is cut off in the middle of a transaction holds its locks for so long, and all others up.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "5s";
-/// How long a connection may take to say that it lives.
-const PING_WITHIN: Duration = Duration::from_secs(1);
 /// How long a request waits for a free connection.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
 
@@ -76,22 +75,16 @@ pub(super) async fn postgres(url: &str, connections_max: u32) -> Result<Pools, D
         .acquire_timeout(CONNECTION_WITHIN)
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(answers(connection)))
-        .after_release(|connection, _| Box::pin(answers(connection)))
-        .connect_with(options.clone())
+        .connect_with(options)
         .await?;
-    // Lazy: whoever cannot read the log says so when it must.
-    let apart = || {
-        PgPoolOptions::new()
-            .max_connections(1)
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| Box::pin(answers(connection)))
-            .after_release(|connection, _| Box::pin(answers(connection)))
-            .connect_lazy_with(options.clone())
-    };
-    Ok(Pools::Postgres { pool, apart: apart(), listener: apart() })
+    Ok(Pools::Postgres { apart: one_more(&pool), pool })
 }
 
-/// Whether a connection is alive. A network may forget one without a word: it is given up then.
-async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    Ok(tokio::time::timeout(PING_WITHIN, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
+/// A pool of one connection, to the same database. Whoever cannot connect says so when it must.
+pub(super) fn one_more(pool: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
+        .connect_lazy_with(PgConnectOptions::clone(&pool.connect_options()))
 }

@@ -9,11 +9,12 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::{PgListener, PgPool, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, FromRow, Postgres, Sqlite, Transaction};
 
 use super::connect;
+use super::lent::Lent;
 
 /// What went wrong in the database, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +136,7 @@ pub struct Db {
     pools: Pools,
 }
 
-/// The connections apart belong to the node's index: however busy the others are, it hears.
+/// The connection apart belongs to the node's index: however busy the others are, it hears.
 #[derive(Clone, Debug)]
 pub(super) enum Pools {
     /// SQLite has one writer; readers see the last commit (WAL).
@@ -147,7 +148,6 @@ pub(super) enum Pools {
     Postgres {
         pool: PgPool,
         apart: PgPool,
-        listener: PgPool,
     },
 }
 
@@ -159,7 +159,7 @@ pub struct Tx(Inner);
 
 enum Inner {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Lent),
 }
 
 /// How long an answer is waited for.
@@ -197,8 +197,7 @@ impl Db {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres { pool, apart, listener } => {
-                listener.close().await;
+            Pools::Postgres { pool, apart } => {
                 apart.close().await;
                 pool.close().await;
             }
@@ -212,7 +211,8 @@ impl Db {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(read).await?
             }
             Pools::Postgres { pool, .. } => {
-                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(pool)).await?
+                let query = sqlx::query_as_with(render::<Pg>(sql), postgres_args(args));
+                answered(async { query.fetch_all(&mut *Lent::of(pool).await?).await }).await?
             }
         })
     }
@@ -228,7 +228,8 @@ impl Db {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(apart).await?
             }
             Pools::Postgres { apart, .. } => {
-                sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(apart).await?
+                let query = sqlx::query_as_with(render::<Pg>(sql), postgres_args(args));
+                query.fetch_all(&mut *Lent::of(apart).await?).await?
             }
         })
     }
@@ -237,11 +238,13 @@ impl Db {
     /// It is a hint only: connections break, so whoever must know polls as well. On SQLite it waits for
     /// ever.
     pub async fn listen(&self, wake: impl Fn()) -> Result<(), DbError> {
-        let Pools::Postgres { listener, .. } = &self.pools else {
+        let Pools::Postgres { pool, .. } = &self.pools else {
             return std::future::pending().await;
         };
-        let mut listener = sqlx::postgres::PgListener::connect_with(listener).await?;
-        listener.listen("lightsout").await?;
+        // A pool of its own each time: a listener whose line is dead never gives its connection back.
+        let pool = connect::one_more(pool);
+        let mut listener = answered(PgListener::connect_with(&pool)).await?;
+        answered(listener.listen("lightsout")).await?;
         loop {
             wake();
             // A connection that a network forgot is as silent as nodes that have nothing to say.
@@ -261,7 +264,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         Ok(Tx(match &self.pools {
             Pools::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres { pool, .. } => Inner::Postgres(answered(pool.begin()).await?),
+            Pools::Postgres { pool, .. } => Inner::Postgres(answered(Lent::begin(pool)).await?),
         }))
     }
 
@@ -299,8 +302,8 @@ impl Tx {
             Inner::Sqlite(tx) => {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(&mut **tx).await?
             }
-            Inner::Postgres(tx) => {
-                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **tx))
+            Inner::Postgres(lent) => {
+                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **lent))
                     .await?
             }
         })
@@ -318,8 +321,8 @@ impl Tx {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected(),
-            Inner::Postgres(tx) => {
-                answered(sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut **tx))
+            Inner::Postgres(lent) => {
+                answered(sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut **lent))
                     .await?
                     .rows_affected()
             }
@@ -330,7 +333,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
         match self.0 {
             Inner::Sqlite(tx) => tx.commit().await?,
-            Inner::Postgres(tx) => answered(tx.commit()).await?,
+            Inner::Postgres(lent) => answered(lent.commit()).await?,
         }
         Ok(())
     }
@@ -339,10 +342,10 @@ impl Tx {
     pub(super) async fn run_script(&mut self, script: &'static str) -> Result<(), DbError> {
         match &mut self.0 {
             Inner::Sqlite(tx) => sqlx::raw_sql(render::<Lite>(script)).execute(&mut **tx).await.map(drop)?,
-            Inner::Postgres(tx) => {
+            Inner::Postgres(lent) => {
                 // An index over a long log takes as long as it takes.
-                sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut **tx).await?;
-                sqlx::raw_sql(render::<Pg>(script)).execute(&mut **tx).await.map(drop)?;
+                sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut **lent).await?;
+                sqlx::raw_sql(render::<Pg>(script)).execute(&mut **lent).await.map(drop)?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ mod directory;
 mod events;
 mod grants;
 mod jobs;
+mod lent;
 mod log;
 mod memberships;
 mod migrate;

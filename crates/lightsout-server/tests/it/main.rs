@@ -17,6 +17,7 @@ mod overlap;
 mod registry;
 mod retention;
 mod routes;
+mod silence;
 mod simulation;
 mod staying_ended;
 mod terminations;

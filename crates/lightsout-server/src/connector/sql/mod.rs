@@ -109,10 +109,11 @@ impl Sql {
         Ok(())
     }
 
-    /// A pass. What the database said of the statements is asked again after one that cannot work.
+    /// A pass. After one that failed, the database is connected to anew, and asked again what it says of the
+    /// statements: whatever the old connections wait for.
     async fn pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
         let answer = self.one_pass(targets, delete).await;
-        if matches!(answer, Err(ConnectorError::Unexpected(_))) {
+        if answer.is_err() {
             *self.ready.lock().await = None;
         }
         answer

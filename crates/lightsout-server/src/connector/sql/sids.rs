@@ -58,7 +58,7 @@ impl Sids {
     ) -> Result<Vec<Shown>, ConnectorError> {
         let ready = self.ready().await?;
         let found = self.find_with(&ready, subjects, client_id, now_ms).await;
-        if matches!(found, Err(ConnectorError::Unexpected(_))) {
+        if found.is_err() {
             *self.ready.lock().await = None;
         }
         found
