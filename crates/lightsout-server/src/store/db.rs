@@ -153,8 +153,8 @@ pub(super) enum Pools {
 
 /// An open write transaction. Dropped without [`Tx::commit`], it is rolled back.
 ///
-/// Open one only in a task that nobody cancels: a `BEGIN` that is cancelled half-way stays open on
-/// a PostgreSQL connection (sqlx 4393).
+/// Open one only in a task that nobody cancels: nobody would know whether a `COMMIT` that was cancelled
+/// half-way took effect.
 pub struct Tx(Inner);
 
 enum Inner {

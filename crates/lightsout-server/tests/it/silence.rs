@@ -6,31 +6,40 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use lightsout_server::clock::Clock;
+use lightsout_server::connector::{Connector, Sql, SqlConfig};
 use lightsout_server::store::{Db, migrate};
 use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use crate::connectors::target;
 use crate::harness::{Database, url};
+
+/// More messages than one round of anybody's work here takes.
+const MESSAGES: i64 = 30;
 
 /// A line to a server.
 struct Line {
-    port: u16,
+    /// Where the server is by this line.
+    url: String,
     /// How many messages of the service still come through before it falls silent.
     left: Arc<AtomicI64>,
 }
 
 impl Line {
-    async fn to(target: String) -> Self {
+    async fn to(target: &Url) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("it is bound").port();
+        let mut url = target.clone();
+        url.set_port(Some(listener.local_addr().expect("it is bound").port())).expect("a url with a host");
         let left = Arc::new(AtomicI64::new(i64::MAX));
-        let line = Self { port, left: Arc::clone(&left) };
+        let line = Self { url: url.into(), left: Arc::clone(&left) };
+        let target = target.socket_addrs(|| None).expect("an address");
         tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.expect("a connection");
-                let far = TcpStream::connect(&target).await.expect("the server answers");
+                let far = TcpStream::connect(&*target).await.expect("the server answers");
                 let left = (left.load(Ordering::SeqCst) > 0).then(|| Arc::clone(&left));
                 let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
                 tokio::spawn(copy(from_near, to_far, left.clone(), 1));
@@ -63,38 +72,62 @@ async fn copy(
     }
 }
 
-/// What a node does with its database: it looks for what is new, reads, and writes.
-async fn is_usable(db: &Db) -> bool {
-    let work = async {
+/// Lets the line of a user fall silent at every message of its work, and expects that it works again.
+async fn recovers<U>(url: &str, user: impl AsyncFn(&str) -> U, is_usable: impl AsyncFn(&U) -> bool) {
+    let target: Url = url.parse().expect("a url");
+    let case = async |messages| {
+        let line = Line::to(&target).await;
+        let user = user(&line.url).await;
+        assert!(is_usable(&user).await);
+        line.left.store(messages, Ordering::SeqCst);
+        while !line.is_silent() {
+            is_usable(&user).await;
+        }
+        let again = async { while !is_usable(&user).await {} };
+        timeout(Duration::from_secs(30), again)
+            .await
+            .unwrap_or_else(|_| panic!("lost at message {messages}"));
+    };
+    join_all((1..=MESSAGES).map(case)).await;
+}
+
+/// A request, or a look at a system, waits for so long.
+async fn in_time<T, E>(work: impl Future<Output = Result<T, E>>) -> bool {
+    timeout(Duration::from_secs(2), work).await.is_ok_and(|done| done.is_ok())
+}
+
+#[tokio::test]
+async fn a_node_leaves_a_silent_line_for_a_new_one_at_any_message() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = url(Database::Postgres, &folder).await;
+    let db = Db::open(&url, 1).await.expect("the database opens");
+    migrate(&db).await.expect("the schema is made");
+    let open = async |url: &str| Db::open(url, 1).await.expect("the database opens");
+    // It looks for what is new, reads, and writes.
+    let work = async |db: &Db| {
         db.head_apart().await?;
         db.count_open_jobs().await?;
         let mut tx = db.begin().await?;
         tx.release_all_jobs(0).await?;
         tx.commit().await
     };
-    timeout(Duration::from_secs(2), work).await.is_ok_and(|done| done.is_ok())
-}
-
-async fn recovers(target: &Url, messages: i64) {
-    let line = Line::to(target.socket_addrs(|| None).expect("an address")[0].to_string()).await;
-    let mut near = target.clone();
-    near.set_port(Some(line.port)).expect("a port");
-    let db = Db::open(near.as_str(), 1).await.expect("the database opens");
-    assert!(is_usable(&db).await);
-    line.left.store(messages, Ordering::SeqCst);
-    while !line.is_silent() {
-        is_usable(&db).await;
-    }
-    let again = async { while !is_usable(&db).await {} };
-    timeout(Duration::from_secs(30), again).await.unwrap_or_else(|_| panic!("lost at message {messages}"));
+    recovers(&url, open, async |db| in_time(work(db)).await).await;
 }
 
 #[tokio::test]
-async fn a_line_that_falls_silent_at_any_message_is_left_for_a_new_one() {
+async fn a_sql_system_is_looked_at_by_a_new_line_when_the_old_one_is_silent() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = url(Database::Postgres, &folder).await;
-    let db = Db::open(&url, 1).await.expect("the database opens");
-    migrate(&db).await.expect("the schema is made");
-    let target: Url = url.parse().expect("a url");
-    join_all((1..=30).map(|messages| recovers(&target, messages))).await;
+    let connector = async |url: &str| {
+        let config = SqlConfig {
+            find_sql: Some(
+                "SELECT 'ann' AS subject, 'k' AS session_key WHERE 'ann' IN (:subjects)".to_owned(),
+            ),
+            end_sql: Some("DELETE FROM pg_class WHERE relname IN (:keys)".to_owned()),
+            connections_max: 1,
+            ..SqlConfig::new(url)
+        };
+        Sql::new(config, Clock::system()).expect("a configuration")
+    };
+    recovers(&url, connector, async |sql| in_time(sql.find(&[target("ann", 0)])).await).await;
 }

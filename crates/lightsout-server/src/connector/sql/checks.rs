@@ -13,7 +13,7 @@ const COUNTED: u64 = 10_000;
 impl Sql {
     /// Connects anew, lets the database check every statement and right, and counts.
     pub(super) async fn look_around(&self) -> Result<Answer, ConnectorError> {
-        *self.ready.lock().await = None;
+        self.ready.doubt();
         let ready = self.ready().await?;
         let mut notes = vec![format!("{} answers, and knows every statement", self.plan.kind.name())];
         // A user that nobody is: rights to read are checked only by reading.

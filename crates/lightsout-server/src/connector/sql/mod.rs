@@ -9,6 +9,7 @@ mod checks;
 mod config;
 mod database;
 mod failure;
+mod kept;
 mod plan;
 mod presets;
 mod ready;
@@ -22,10 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::{FutureExt, TryStreamExt};
-use tokio::sync::{Mutex, MutexGuard};
 
 pub use self::config::{SqlConfig, Unit};
 use self::failure::failure;
+use self::kept::Kept;
 use self::plan::{Look, Plan};
 pub use self::presets::Preset;
 use self::ready::{CHUNK, Query, Ready, Values};
@@ -44,7 +45,7 @@ pub struct Sql {
     config: SqlConfig,
     plan: Plan,
     clock: Clock,
-    ready: Mutex<Option<Arc<Ready>>>,
+    ready: Kept<Ready>,
     /// Whether a user was ever found at the configured path.
     path_is_right: AtomicBool,
 }
@@ -65,7 +66,7 @@ impl Sql {
     pub fn new(config: SqlConfig, clock: Clock) -> Result<Self, String> {
         let plan = config.check()?;
         let path_is_right = AtomicBool::new(matches!(&plan.look, Look::Scan(scan) if scan.path_is_known));
-        Ok(Self { config, plan, clock, ready: Mutex::new(None), path_is_right })
+        Ok(Self { config, plan, clock, ready: Kept::new(), path_is_right })
     }
 
     /// Says what of a configuration cannot work, without connecting.
@@ -74,13 +75,7 @@ impl Sql {
     }
 
     async fn ready(&self) -> Result<Arc<Ready>, ConnectorError> {
-        let mut ready: MutexGuard<'_, Option<Arc<Ready>>> = self.ready.lock().await;
-        if let Some(ready) = ready.as_ref() {
-            return Ok(ready.clone());
-        }
-        let new = Arc::new(Ready::new(&self.config, &self.plan).await?);
-        *ready = Some(new.clone());
-        Ok(new)
+        self.ready.get(Ready::new(&self.config, &self.plan)).await
     }
 
     fn values<'v>(&self, list: &'v [Value], after: &'v Value) -> Values<'v> {
@@ -110,13 +105,9 @@ impl Sql {
     }
 
     /// A pass. After one that failed, the database is connected to anew, and asked again what it says of the
-    /// statements: whatever the old connections wait for.
+    /// statements.
     async fn pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
-        let answer = self.one_pass(targets, delete).await;
-        if answer.is_err() {
-            *self.ready.lock().await = None;
-        }
-        answer
+        self.ready.trust(self.one_pass(targets, delete)).await
     }
 
     async fn one_pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
@@ -295,7 +286,11 @@ impl Connector for Sql {
 
     fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
         async move {
-            if targets.is_empty() { self.look_around().await } else { self.pass(targets, false).await }
+            if targets.is_empty() {
+                self.ready.trust(self.look_around()).await
+            } else {
+                self.pass(targets, false).await
+            }
         }
         .boxed()
     }

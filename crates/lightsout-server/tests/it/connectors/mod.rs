@@ -54,7 +54,7 @@ impl Store for Memory {
     }
 }
 
-fn target(subject: &str, cutoff: i64) -> Target {
+pub(crate) fn target(subject: &str, cutoff: i64) -> Target {
     Target {
         user_id: format!("id of {subject}"),
         subject: subject.to_owned(),
