@@ -237,7 +237,7 @@ async fn load(app: Arc<App>, stop: CancellationToken) {
 /// Is woken by what other nodes commit.
 async fn listen_to_others(app: Arc<App>, stop: CancellationToken) {
     loop {
-        match stop.run_until_cancelled(app.db.listen(|| app.wake())).await {
+        match stop.run_until_cancelled(Box::pin(app.db.listen(|| app.wake()))).await {
             None => return,
             Some(Ok(())) => {}
             Some(Err(error)) => {

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Reply, Session, Target, key_digest};
+use super::{Reply, Session, Target, Told, key_digest};
+
+/// The most characters of a text that people are shown.
+const SHOWN_MAX: usize = 200;
 
 /// Sorts a store's sessions by the targets that they belong to.
 pub(crate) struct Matcher<'t> {
@@ -31,19 +34,20 @@ impl<'t> Matcher<'t> {
 
     /// Takes in a session, and says whether it is one to be found: its subject is a target's, it is
     /// over, and it was not taken in before.
-    pub(crate) fn take(&mut self, subject: &str, key: &[u8], began_at: Option<i64>) -> bool {
-        self.by_subject.get(subject).copied().is_some_and(|n| self.take_for(n, key, began_at))
+    pub(crate) fn take(&mut self, subject: &str, key: &[u8], told: impl Into<Told>) -> bool {
+        self.by_subject.get(subject).copied().is_some_and(|n| self.take_for(n, key, told))
     }
 
     /// The same for a session that is known to belong to the target of this number.
-    pub(crate) fn take_for(&mut self, n: usize, key: &[u8], began_at: Option<i64>) -> bool {
+    pub(crate) fn take_for(&mut self, n: usize, key: &[u8], told: impl Into<Told>) -> bool {
+        let told = told.into();
         let target = &self.targets[n];
-        let (key, began_at) = (key_digest(key), target.plausible(began_at));
+        let (key, began_at) = (key_digest(key), target.plausible(told.began_at));
         let over = target.is_over(&key, began_at) || (began_at.is_none() && !self.ending);
         if !over || !self.seen.insert(key.clone()) {
             return false;
         }
-        self.found[n].push(Session { key, dated: began_at.is_some() });
+        self.found[n].push(Session { key, told: as_shown(told, began_at) });
         true
     }
 
@@ -54,5 +58,19 @@ impl<'t> Matcher<'t> {
             Reply::Sessions(sessions)
         };
         self.found.into_iter().map(sorted).collect()
+    }
+}
+
+/// What people are shown of a session.
+fn as_shown(told: Told, began_at: Option<i64>) -> Told {
+    let short = |text: Option<String>| {
+        let text: String = text?.trim().chars().take(SHOWN_MAX).collect();
+        (!text.is_empty()).then_some(text)
+    };
+    Told {
+        began_at,
+        last_seen_at: told.last_seen_at,
+        device: short(told.device),
+        address: short(told.address),
     }
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 
 use super::matching::Matcher;
-use super::{Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Target};
+use super::{Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Target, Told};
 
-/// A stored session: whose it is, and when it began if the system knows.
-type Stored = (String, Option<i64>);
+/// A stored session: whose it is, and what the system tells of it.
+type Stored = (String, Told);
 
 /// An in-memory system. Clones share their sessions.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +24,8 @@ struct State {
 
 impl Memory {
     /// Signs a subject in under a key.
-    pub fn sign_in(&self, subject: &str, key: &str, began_at: Option<i64>) {
-        self.with(|state| state.sessions.insert(key.to_owned(), (subject.to_owned(), began_at)));
+    pub fn sign_in(&self, subject: &str, key: &str, told: impl Into<Told>) {
+        self.with(|state| state.sessions.insert(key.to_owned(), (subject.to_owned(), told.into())));
     }
 
     /// Whether a key's session lives.
@@ -33,9 +33,11 @@ impl Memory {
         self.with(|state| state.sessions.contains_key(key))
     }
 
-    /// Every session by its key.
+    /// Every session by its key: whose it is, and when it began if the system knows.
     pub fn sessions(&self) -> BTreeMap<String, (String, Option<i64>)> {
-        self.with(|state| state.sessions.clone())
+        let begin =
+            |(key, (subject, told)): (&String, &Stored)| (key.clone(), (subject.clone(), told.began_at));
+        self.with(|state| state.sessions.iter().map(begin).collect())
     }
 
     /// Makes the system stop or start answering.
@@ -58,8 +60,8 @@ impl Memory {
                 return Err(ConnectorError::Unreachable("it is switched off".to_owned()));
             }
             state.passes += 1;
-            state.sessions.retain(|key, (subject, began_at)| {
-                let found = matcher.take(subject, key.as_bytes(), *began_at);
+            state.sessions.retain(|key, (subject, told)| {
+                let found = matcher.take(subject, key.as_bytes(), told.clone());
                 !(found && delete)
             });
             Ok(matcher.into_replies().into())

@@ -31,7 +31,7 @@ pub use self::registry::Registry;
 pub use self::sql::{Preset as SqlPreset, Sql, SqlConfig, Unit as SqlUnit};
 pub use self::stateless::{Stateless, StatelessConfig};
 pub use self::value::{Format, Path};
-pub use crate::domain::outcome::{Reply, Session};
+pub use crate::domain::outcome::{Reply, SURELY_OVER, Session, Told};
 
 const YEAR_MS: i64 = 366 * 86_400_000;
 

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use futures_util::FutureExt;
 
-use super::{Answering, Capabilities, Connector, ConnectorError, Explanation, Reply, Session, Target};
+use super::{
+    Answering, Capabilities, Connector, ConnectorError, Explanation, Reply, SURELY_OVER, Session, Target,
+};
 use crate::clock::Clock;
 use crate::store::{Db, DbError};
 
@@ -67,7 +69,7 @@ fn replies(targets: &[Target], found: Vec<(String, String)>) -> Vec<Reply> {
     let mut by_user: HashMap<String, Vec<Session>> = HashMap::new();
     for (user, mut key) in found {
         key.truncate(16);
-        by_user.entry(user).or_default().push(Session { key, dated: true });
+        by_user.entry(user).or_default().push(Session { key, told: Some(SURELY_OVER).into() });
     }
     targets.iter().map(|t| Reply::Sessions(by_user.remove(&t.user_id).unwrap_or_default())).collect()
 }

@@ -19,8 +19,37 @@ pub const CUT_SHORT: &str =
 pub struct Session {
     /// A digest of its key: the same in every pass, and no secret.
     pub key: String,
+    /// What the system tells of it.
+    pub told: Told,
+}
+
+impl Session {
     /// Whether the system shows that it is over. If not, it may be a sign-in after the cutoff.
-    pub dated: bool,
+    pub fn is_dated(&self) -> bool {
+        self.told.began_at.is_some()
+    }
+}
+
+/// The begin of a session that is known to be over, whenever it began.
+pub const SURELY_OVER: i64 = i64::MIN;
+
+/// What a system tells of a session. All but the begin is for people to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// When it began, in milliseconds since 1970, or [`SURELY_OVER`].
+    pub began_at: Option<i64>,
+    /// When it was last used, in milliseconds since 1970, as exactly as the system keeps it.
+    pub last_seen_at: Option<i64>,
+    /// Device or browser, in the system's words.
+    pub device: Option<String>,
+    /// The network address.
+    pub address: Option<String>,
+}
+
+impl From<Option<i64>> for Told {
+    fn from(began_at: Option<i64>) -> Self {
+        Self { began_at, ..Self::default() }
+    }
 }
 
 /// What a connector says of one target.
@@ -116,11 +145,11 @@ impl Progress {
                 let mut anew = first;
                 for session in sessions {
                     let came_back = known.contains(&session.key);
-                    anew |= came_back || session.dated;
+                    anew |= came_back || session.is_dated();
                     self.resurrected += i64::from(came_back);
                     if !came_back {
                         self.sessions_ended += 1;
-                        self.ended_again += i64::from(!first && !session.dated);
+                        self.ended_again += i64::from(!first && !session.is_dated());
                         self.keys.push(session.key);
                     }
                 }
@@ -143,7 +172,7 @@ impl Progress {
     /// spared.
     pub fn after_find(&mut self, reply: Reply, now: i64) {
         match reply {
-            Reply::Sessions(found) if found.iter().any(|s| s.dated || self.keys.contains(&s.key)) => {
+            Reply::Sessions(found) if found.iter().any(|s| s.is_dated() || self.keys.contains(&s.key)) => {
                 // To be ended once more, and the quiet time begins anew with that.
                 self.quiet_until = self.quiet_until.map(|until| until.max(now + 1));
             }
@@ -258,7 +287,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn keys(keys: &[&str]) -> Reply {
-        Reply::Sessions(keys.iter().map(|k| Session { key: (*k).to_owned(), dated: false }).collect())
+        Reply::Sessions(
+            keys.iter().map(|k| Session { key: (*k).to_owned(), told: Told::default() }).collect(),
+        )
     }
 
     #[test]
@@ -306,7 +337,8 @@ mod tests {
 
     #[test]
     fn what_is_surely_over_is_ended_whenever_it_is_found() {
-        let over = || Reply::Sessions(vec![Session { key: "old".to_owned(), dated: true }]);
+        let over =
+            || Reply::Sessions(vec![Session { key: "old".to_owned(), told: Some(SURELY_OVER).into() }]);
         let mut progress = Progress::default();
         progress.after_end(keys(&[]), 0, 30);
         progress.after_find(over(), 30);

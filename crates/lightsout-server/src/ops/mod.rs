@@ -10,6 +10,7 @@ mod body;
 pub mod chain;
 pub mod clients;
 pub mod credentials;
+pub mod elsewhere;
 pub mod events;
 pub mod grants;
 pub mod groups;

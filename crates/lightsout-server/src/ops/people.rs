@@ -23,7 +23,7 @@ pub const NEWEST: i64 = 1_000;
 pub const PAST_MAX: i64 = 20;
 
 /// Whom a caller may look at.
-enum Reach {
+pub(super) enum Reach {
     Everyone,
     /// The members of these groups.
     Groups(Vec<String>),
@@ -175,7 +175,8 @@ pub async fn person(
     })
 }
 
-async fn find(app: &App, caller: &Caller, user_id: &str) -> Result<(Reach, UserRow), Error> {
+/// Finds a person whom the caller may look at.
+pub(super) async fn find(app: &App, caller: &Caller, user_id: &str) -> Result<(Reach, UserRow), Error> {
     let reach = Reach::of(app, caller).await?;
     let unknown = || Error::not_found("user_id", user_id);
     if let Reach::Groups(groups) = &reach
@@ -197,12 +198,6 @@ async fn apps(app: &App, sessions: &[SessionRow]) -> Result<BTreeMap<String, Str
         }
     }
     Ok(names)
-}
-
-/// Asks the systems other than the registry for a person's sessions.
-pub async fn ask_for_person(app: &App, caller: &Caller, user_id: &str) -> Result<Vec<SystemPreview>, Error> {
-    find(app, caller, user_id).await?;
-    radius::count_of_one(app, &caller.enterprise_id.0, user_id).await
 }
 
 /// A group, and one page of its members.

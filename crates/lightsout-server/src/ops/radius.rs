@@ -8,7 +8,7 @@ use lightsout_api::{CreateTermination, Preview, Skip, SystemPreview};
 use super::Error;
 use super::terminate::{Resolved, check, merge, resolve};
 use crate::app::{App, System};
-use crate::connector::{Registry, Reply, Target};
+use crate::connector::{Registry, Reply, Session, Target};
 use crate::domain::access::{Caller, Denied};
 use crate::store::Chosen;
 
@@ -100,30 +100,6 @@ pub async fn count(
     join_all(asked).await.into_iter().collect()
 }
 
-/// Asks every system but the registry for one person's sessions, as [`count`] does, also those that do
-/// not count many.
-pub(super) async fn count_of_one(
-    app: &App,
-    enterprise_id: &str,
-    user_id: &str,
-) -> Result<Vec<SystemPreview>, Error> {
-    let others = app.systems_of(enterprise_id).filter(|(name, _)| *name != Registry::NAME);
-    let asked = others.map(async |(name, system)| {
-        let people = app.db.list_targets_now(&[user_id.to_owned()], name).await?;
-        let subject = people.first().and_then(|person| system.subject.of(person));
-        let found = match subject {
-            Some(subject) => {
-                let target = Target::every_session(user_id, subject);
-                found_in(system, &[target], PAGE_TIMEOUT).await
-            }
-            None => Err("no_subject: the directory has no name of this person for it".to_owned()),
-        };
-        let (sessions, reason) = found.map_or_else(|why| (None, Some(why)), |n| (Some(n), None));
-        Ok(SystemPreview { system: name.clone(), sessions, reason })
-    });
-    join_all(asked).await.into_iter().collect()
-}
-
 /// The number of sessions that a system shows of these people, and why there is none, or not of all.
 async fn ask(
     app: &App,
@@ -156,20 +132,25 @@ async fn count_in(system: &System, targets: &[Target], patience: Duration) -> Re
     if !system.connector.capabilities().counts {
         return Err("the system does not count".to_owned());
     }
-    found_in(system, targets, patience).await
+    found_in(system, targets, patience).await.map(|sessions| sessions.len() as u64)
 }
 
-async fn found_in(system: &System, targets: &[Target], patience: Duration) -> Result<u64, String> {
+/// The sessions that a system shows of some people, or why it cannot say.
+pub(super) async fn found_in(
+    system: &System,
+    targets: &[Target],
+    patience: Duration,
+) -> Result<Vec<Session>, String> {
     let found = tokio::time::timeout(patience, system.connector.find(targets)).await;
     let answer = found
         .map_err(|_| format!("no answer within {} s", patience.as_secs()))?
         .map_err(|error| error.to_string())?;
-    answer
-        .replies
-        .into_iter()
-        .map(|reply| match reply {
-            Reply::Sessions(sessions) => Ok(sessions.len() as u64),
-            other => Err(other.why_no_list().unwrap_or_default()),
-        })
-        .sum()
+    let mut all = Vec::new();
+    for reply in answer.replies {
+        match reply {
+            Reply::Sessions(sessions) => all.extend(sessions),
+            other => return Err(other.why_no_list().unwrap_or_default()),
+        }
+    }
+    Ok(all)
 }

@@ -215,7 +215,7 @@ fn person(subject: String, reply: Option<Reply>) -> PersonCheck {
         Some(Reply::Sessions(sessions)) => PersonCheck {
             subject,
             sessions: Some(sessions.len() as u64),
-            dated: sessions.iter().filter(|session| session.dated).count() as u64,
+            dated: sessions.iter().filter(|session| session.is_dated()).count() as u64,
             reason: None,
         },
         other => {

@@ -23,7 +23,7 @@ pub(super) struct Lent {
 
 impl Lent {
     pub(super) async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: Some(pool.acquire().await?), in_transaction: false })
+        Ok(Self { connection: Some(Box::pin(pool.acquire()).await?), in_transaction: false })
     }
 
     pub(super) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {

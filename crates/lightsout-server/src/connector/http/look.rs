@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::caller::{Answer, Caller, Paced, Problem, Why};
 use super::recipe::{Lookup, Next, Verify};
 use super::template::Scope;
+use crate::connector::Told;
 use crate::domain::fold::fold;
 
 /// The most pages of one list, and sessions in it.
@@ -17,7 +18,7 @@ const SESSIONS_MAX: usize = 500_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) key: String,
-    pub(super) began_at: Option<i64>,
+    pub(super) told: Told,
     /// The person's id, where the list is everybody's.
     pub(super) owner: Option<String>,
 }
@@ -123,7 +124,14 @@ fn listed(verify: &Verify, session: &Value) -> Result<Option<Listed>, Problem> {
     let key_at = verify.key.as_deref().unwrap_or_default();
     let key = text_at(session, key_at).filter(|key| !key.is_empty());
     let key = key.ok_or_else(|| unexpected(format!("a session in its list has no {key_at:?}")))?;
-    let began_at = verify.began_at.as_ref().and_then(|at| time_ms(session.pointer(at)?));
+    let time = |at: &Option<String>| time_ms(session.pointer(at.as_ref()?)?);
+    let text = |at: &Option<String>| text_at(session, at.as_ref()?);
+    let told = Told {
+        began_at: time(&verify.began_at),
+        last_seen_at: time(&verify.last_seen_at),
+        device: text(&verify.device),
+        address: text(&verify.address),
+    };
     let owner = match &verify.owner {
         None => None,
         Some(at) => {
@@ -131,7 +139,7 @@ fn listed(verify: &Verify, session: &Value) -> Result<Option<Listed>, Problem> {
             Some(owner.ok_or_else(|| unexpected(format!("a session in its list has no {at:?}")))?)
         }
     };
-    Ok(Some(Listed { key, began_at, owner }))
+    Ok(Some(Listed { key, told, owner }))
 }
 
 /// Where the next page is: an address, or a cursor.

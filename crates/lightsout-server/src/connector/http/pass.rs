@@ -13,7 +13,7 @@ use super::caller::{Problem, Why};
 use super::look::{self, Listed, Seen, text_at};
 use super::template::Scope;
 use crate::connector::matching::Matcher;
-use crate::connector::{Answer, ConnectorError, Reply, Session, Target, key_digest};
+use crate::connector::{Answer, ConnectorError, Reply, SURELY_OVER, Session, Target, Told, key_digest};
 
 /// How long the system's id of a person is remembered.
 const KNOWN_FOR: Duration = Duration::from_mins(10);
@@ -283,8 +283,10 @@ impl<'a> Pass<'a> {
         let mut matcher = matcher(std::slice::from_ref(&self.targets[person.target]));
         let mut over = Vec::new();
         for session in listed {
-            let began_at = session.began_at.or_else(|| is_ordered(&session.key).then_some(i64::MIN));
-            if matcher.take_for(0, session.key.as_bytes(), began_at) {
+            let told = session.told.clone();
+            let began_at = told.began_at.or_else(|| is_ordered(&session.key).then_some(SURELY_OVER));
+            let told = Told { began_at, ..told };
+            if matcher.take_for(0, session.key.as_bytes(), told) {
                 over.push(session.key.clone());
             }
         }
@@ -426,7 +428,10 @@ impl<'a> Pass<'a> {
     /// Stands for all sessions of somebody, where the system shows a time and not a list.
     fn whole(&self, person: &Person) -> Session {
         let asked_at = self.targets[person.target].asked_at;
-        Session { key: key_digest(format!("{asked_at} {}", person.id).as_bytes()), dated: true }
+        Session {
+            key: key_digest(format!("{asked_at} {}", person.id).as_bytes()),
+            told: Some(SURELY_OVER).into(),
+        }
     }
 
     /// What was ordered before and is still shown did not come back: the system has yet to carry the

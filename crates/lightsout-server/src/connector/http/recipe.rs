@@ -223,6 +223,12 @@ section! {
         key: Option<String>,
         /// Where the begin stands in a session, if anywhere.
         began_at: Option<String>,
+        /// Where it stands when a session was last used, if anywhere.
+        last_seen_at: Option<String>,
+        /// Where its device or browser stands, if anywhere.
+        device: Option<String>,
+        /// Where its network address stands, if anywhere.
+        address: Option<String>,
         /// Where the person's id stands in a session: one list then serves all.
         owner: Option<String>,
         /// What a session that lives has.

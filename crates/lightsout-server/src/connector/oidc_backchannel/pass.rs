@@ -28,7 +28,7 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn session(&self) -> Session {
-        Session { key: self.key.clone(), dated: self.began_at().is_some() }
+        Session { key: self.key.clone(), told: self.began_at().into() }
     }
 
     /// Whether it is to be ended; a look finds all of unknown begin.

@@ -11,7 +11,7 @@ use redis::Value;
 use super::pass::{BATCH, members};
 use super::servers::Servers;
 use crate::connector::matching::Matcher;
-use crate::connector::{Answer, ConnectorError, Explanation, Reply, Target};
+use crate::connector::{Answer, ConnectorError, Explanation, Reply, Target, Told};
 
 const INDEX: &str =
     "index:org.springframework.session.FindByIndexNameSessionRepository.PRINCIPAL_NAME_INDEX_NAME:";
@@ -56,10 +56,12 @@ pub(super) async fn pass(
             }
         }
         for named in named.chunks(BATCH) {
-            let began = begins(servers, named).await?;
-            let there = named.iter().zip(began).filter_map(|(named, began)| Some((named, began?)));
-            let over = there.filter(|(named, began)| matcher.take_for(named.target, &named.hash, *began));
-            let over: Vec<&Named> = over.map(|(named, _)| named).collect();
+            let told = told(servers, named).await?;
+            let there = named.iter().zip(told).filter_map(|(named, told)| Some((named, told?)));
+            let over = there.filter_map(|(named, told)| {
+                matcher.take_for(named.target, &named.hash, told).then_some(named)
+            });
+            let over: Vec<&Named> = over.collect();
             if ending {
                 end(servers, namespace, &sets, &over).await?;
             }
@@ -79,25 +81,24 @@ fn name(namespace: &str, target: usize, member: Vec<u8>) -> Option<Named> {
     Some(Named { target, member, id, hash })
 }
 
-/// When each session began, if its hash is there. One that was written to after its end holds no
+/// What each hash tells of its session; none: it is gone. One that was written to after its end holds no
 /// creation time.
-async fn begins(servers: &Servers, named: &[Named]) -> Result<Vec<Begin>, ConnectorError> {
+async fn told(servers: &Servers, named: &[Named]) -> Result<Vec<Option<Told>>, ConnectorError> {
     let ask = |command: &str, named: &Named, more: &[&str]| {
         (named.hash.clone(), redis::cmd(command).arg(&named.hash).arg(more).to_owned())
     };
-    let times: Vec<_> = named.iter().map(|named| ask("HGET", named, &["creationTime"])).collect();
+    let field = |name| named.iter().map(|named| ask("HGET", named, &[name])).collect::<Vec<_>>();
     let exist: Vec<_> = named.iter().map(|named| ask("EXISTS", named, &[])).collect();
-    let (times, exist) = (servers.ask_each(&times).await?, servers.ask_each(&exist).await?);
-    let begin = |(time, exists)| match time {
-        _ if exists != Value::Int(1) => None,
-        Value::BulkString(bytes) => Some(time_of(&bytes)),
-        _ => Some(None),
+    let began = servers.ask_each(&field("creationTime")).await?;
+    let seen = servers.ask_each(&field("lastAccessedTime")).await?;
+    let exist = servers.ask_each(&exist).await?;
+    let time = |value: Value| if let Value::BulkString(bytes) = value { time_of(&bytes) } else { None };
+    let told = |((began, seen), exists)| {
+        let told = Told { began_at: time(began), last_seen_at: time(seen), ..Told::default() };
+        (exists == Value::Int(1)).then_some(told)
     };
-    Ok(times.into_iter().zip(exist).map(begin).collect())
+    Ok(began.into_iter().zip(seen).zip(exist).map(told).collect())
 }
-
-/// None: the session is gone; an inner none: it does not say when it began.
-type Begin = Option<Option<i64>>;
 
 /// Unlinks hashes and markers, and takes the ids from their sets last: what breaks off before is
 /// found again by the index.

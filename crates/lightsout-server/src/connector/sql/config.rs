@@ -39,7 +39,8 @@ pub struct SqlConfig {
     #[serde(default)]
     pub user_sql: Option<String>,
     /// Selects `subject`, `session_key` and, if known, `began_at` of live sessions for `:subjects`
-    /// (with a user look-up: for the user keys that it gave).
+    /// (with a user look-up: for the user keys that it gave). For people to read it may select
+    /// `last_seen_at`, `device` and `address`, too.
     #[serde(default)]
     pub find_sql: Option<String>,
     /// Selects `session_key` and `value`, ordered by the key, those after `:after`, at most `:limit`.

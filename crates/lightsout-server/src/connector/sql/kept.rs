@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::ConnectorError;
@@ -24,7 +25,7 @@ impl<T> Kept<T> {
     /// What is kept, or what `make` makes.
     pub(super) async fn get(
         &self,
-        make: impl Future<Output = Result<T, ConnectorError>>,
+        make: BoxFuture<'_, Result<T, ConnectorError>>,
     ) -> Result<Arc<T>, ConnectorError> {
         let mut slot = self.slot.lock().await;
         if self.is_doubted.swap(false, Ordering::SeqCst) {
@@ -46,7 +47,7 @@ impl<T> Kept<T> {
     /// Waits for a use of it, and doubts it unless the use succeeds.
     pub(super) async fn trust<R>(
         &self,
-        used: impl Future<Output = Result<R, ConnectorError>>,
+        used: BoxFuture<'_, Result<R, ConnectorError>>,
     ) -> Result<R, ConnectorError> {
         let doubt = Doubt(&self.is_doubted);
         let result = used.await;
@@ -74,17 +75,18 @@ mod tests {
     #[tokio::test]
     async fn what_failed_or_was_broken_off_is_made_anew_and_nothing_else() {
         let kept = Kept::new();
-        let get = async |n| *kept.get(async { Ok(n) }).await.expect("it is made");
+        let get = async |n| *kept.get(async { Ok(n) }.boxed()).await.expect("it is made");
         assert_eq!(get(1).await, 1);
-        kept.trust(async { Ok(()) }).await.expect("it works");
+        kept.trust(async { Ok(()) }.boxed()).await.expect("it works");
         assert_eq!(get(2).await, 1);
-        let failed = kept.trust(async { Err::<(), _>(ConnectorError::Unexpected(String::new())) }).await;
+        let failed =
+            kept.trust(async { Err::<(), _>(ConnectorError::Unexpected(String::new())) }.boxed()).await;
         assert!(failed.is_err());
         assert_eq!(get(3).await, 3);
-        assert!(kept.trust(std::future::pending::<Result<(), _>>()).now_or_never().is_none());
+        assert!(kept.trust(std::future::pending::<Result<(), _>>().boxed()).now_or_never().is_none());
         assert_eq!(get(4).await, 4);
         kept.doubt();
-        assert!(kept.get(async { Err(ConnectorError::Unexpected(String::new())) }).await.is_err());
+        assert!(kept.get(async { Err(ConnectorError::Unexpected(String::new())) }.boxed()).await.is_err());
         assert_eq!(get(5).await, 5);
     }
 }

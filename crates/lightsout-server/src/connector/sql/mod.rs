@@ -36,6 +36,7 @@ use self::value::Value;
 use super::matching::Matcher;
 use super::{
     Answer, Answering, Capabilities, Connector, ConnectorError, Explanation, Format, Path, Reply, Target,
+    Told,
 };
 use crate::clock::Clock;
 
@@ -75,7 +76,7 @@ impl Sql {
     }
 
     async fn ready(&self) -> Result<Arc<Ready>, ConnectorError> {
-        self.ready.get(Ready::new(&self.config, &self.plan)).await
+        self.ready.get(Ready::new(&self.config, &self.plan).boxed()).await
     }
 
     fn values<'v>(&self, list: &'v [Value], after: &'v Value) -> Values<'v> {
@@ -107,7 +108,7 @@ impl Sql {
     /// A pass. After one that failed, the database is connected to anew, and asked again what it says of the
     /// statements.
     async fn pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
-        self.ready.trust(self.one_pass(targets, delete)).await
+        self.ready.trust(self.one_pass(targets, delete).boxed()).await
     }
 
     async fn one_pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
@@ -197,12 +198,19 @@ impl Sql {
         self.each(ready, query, &owners.keys, |row| {
             let subject = query.text(&row, "subject")?.ok_or_else(|| query.unreadable("subject"))?;
             let Some(n) = owners.of(&subject) else { return Ok(()) };
-            let began_at = query.value(&row, "began_at").and_then(|at| at.began_at(self.plan.times));
+            let time = |name| query.value(&row, name).and_then(|at| at.time_ms(self.plan.times));
+            let text = |name| query.value(&row, name).and_then(Value::text);
+            let told = Told {
+                began_at: time("began_at"),
+                last_seen_at: time("last_seen_at"),
+                device: text("device"),
+                address: text("address"),
+            };
             let key = query.value(&row, "session_key");
             let Some((key, bytes)) = key.and_then(|key| Some((key, key.key_bytes()?))) else {
                 return Err(query.unreadable("session_key"));
             };
-            if matcher.take_for(n, &bytes, began_at) {
+            if matcher.take_for(n, &bytes, told) {
                 found.push(key.clone());
             }
             Ok(())
@@ -287,7 +295,7 @@ impl Connector for Sql {
     fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
         async move {
             if targets.is_empty() {
-                self.ready.trust(self.look_around()).await
+                self.ready.trust(self.look_around().boxed()).await
             } else {
                 self.pass(targets, false).await
             }

@@ -73,7 +73,7 @@ impl Preset {
             Self::BetterAuth => better_auth(kind, table),
             Self::Authjs => authjs(table),
             Self::ConnectPgSimple => connect_pg_simple(table),
-            Self::Laravel => laravel(table),
+            Self::Laravel => laravel(kind, table),
             Self::TowerSessions => tower_sessions(kind, table),
             Self::Kratos => kratos(kind, table),
         })
@@ -114,7 +114,8 @@ fn django(kind: Kind, table: &str) -> Texts {
 /// `getAuthTables` and `getMigrations` of better-auth 1.7. SQLite holds times as ISO text; other
 /// adapters write numbers there. MySQL's are in the zone of whoever wrote them.
 fn better_auth(kind: Kind, table: &str) -> Texts {
-    let [id, user, begin, expires] = ["id", "userId", "createdAt", "expiresAt"].map(|name| kind.quote(name));
+    let [id, user, begin, expires, agent, address] =
+        ["id", "userId", "createdAt", "expiresAt", "userAgent", "ipAddress"].map(|name| kind.quote(name));
     let begin = if kind == Kind::MySql { format!("CAST({begin} AS DATETIME(3))") } else { begin };
     let live = match kind {
         Kind::Sqlite => {
@@ -124,7 +125,7 @@ fn better_auth(kind: Kind, table: &str) -> Texts {
     };
     Texts {
         form: Form::Find(format!(
-            "SELECT {user} AS subject, {id} AS session_key, {begin} AS began_at FROM {table} WHERE {user} IN (:subjects) AND {live}"
+            "SELECT {user} AS subject, {id} AS session_key, {begin} AS began_at, {agent} AS device, {address} AS address FROM {table} WHERE {user} IN (:subjects) AND {live}"
         )),
         end: delete(table, &id),
         user_sql: None,
@@ -162,10 +163,12 @@ fn connect_pg_simple(table: &str) -> Texts {
 
 /// The migration of Laravel 11 and 12. How long a session lives is known to the app only, so every
 /// row counts.
-fn laravel(table: &str) -> Texts {
+fn laravel(kind: Kind, table: &str) -> Texts {
+    // It counts seconds, in a column too small for milliseconds.
+    let whole = if kind == Kind::MySql { "SIGNED" } else { "BIGINT" };
     Texts {
         form: Form::Find(format!(
-            "SELECT user_id AS subject, id AS session_key FROM {table} WHERE user_id IN (:subjects)"
+            "SELECT user_id AS subject, id AS session_key, CAST(last_activity AS {whole}) * 1000 AS last_seen_at, user_agent AS device, ip_address AS address FROM {table} WHERE user_id IN (:subjects)"
         )),
         end: delete(table, "id"),
         user_sql: None,

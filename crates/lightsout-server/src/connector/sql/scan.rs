@@ -200,7 +200,7 @@ impl Sql {
                 Scalar::Float(n) => Value::Float(n),
                 Scalar::Text(text) => Value::Text(text),
             };
-            at.began_at(self.plan.times)
+            at.time_ms(self.plan.times)
         });
         let subject = read.swap_remove(0)?.into_text();
         seen.of_somebody += 1;

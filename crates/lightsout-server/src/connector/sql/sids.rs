@@ -1,6 +1,6 @@
 //! What an OpenID Provider's own store says of sessions at a relying party: one statement that reads.
 
-use futures_util::TryStreamExt;
+use futures_util::{FutureExt, TryStreamExt};
 use secrecy::ExposeSecret;
 
 use super::ConnectorError;
@@ -54,7 +54,7 @@ impl Sids {
         client_id: &str,
         now_ms: i64,
     ) -> Result<Vec<Shown>, ConnectorError> {
-        self.ready.trust(self.find_now(subjects, client_id, now_ms)).await
+        self.ready.trust(self.find_now(subjects, client_id, now_ms).boxed()).await
     }
 
     async fn find_now(
@@ -63,7 +63,7 @@ impl Sids {
         client_id: &str,
         now_ms: i64,
     ) -> Result<Vec<Shown>, ConnectorError> {
-        let ready = self.ready.get(self.connect()).await?;
+        let ready = self.ready.get(self.connect().boxed()).await?;
         let (database, query) = &*ready;
         let list: Vec<Value> = subjects.iter().cloned().map(Value::Text).collect();
         let mut found = Vec::new();
@@ -79,7 +79,7 @@ impl Sids {
                 };
                 // A time that could be read in two ways is unknown.
                 let times = Times { unit_ms: 1, are_utc: false };
-                let began_at = query.value(&row, "began_at").and_then(|value| value.began_at(times));
+                let began_at = query.value(&row, "began_at").and_then(|value| value.time_ms(times));
                 found.push(Shown { subject, sid, sub, began_at });
             }
         }

@@ -67,7 +67,7 @@ impl Value {
     }
 
     /// A begin. What could be read in two ways is unknown: read wrongly, it could spare an old session.
-    pub(super) fn began_at(&self, times: Times) -> Option<i64> {
+    pub(super) fn time_ms(&self, times: Times) -> Option<i64> {
         match self {
             Self::Time(ms) => Some(*ms),
             Self::TimeWithoutZone(ms) => times.are_utc.then_some(*ms),
@@ -247,15 +247,15 @@ mod tests {
         let strict = Times { unit_ms: 1, are_utc: false };
         let utc = Times { unit_ms: 1_000, are_utc: true };
         let text = |text: &str| Value::Text(text.to_owned());
-        assert_eq!(text("1970-01-01T00:00:01.5Z").began_at(strict), Some(1_500));
-        assert_eq!(text("1970-01-01T02:00:01+02:00").began_at(strict), Some(1_000));
-        assert_eq!(text("1970-01-01 00:00:01").began_at(strict), None);
-        assert_eq!(text("1970-01-01 00:00:01").began_at(utc), Some(1_000));
-        assert_eq!(text("yesterday").began_at(utc), None);
-        assert_eq!(Value::TimeWithoutZone(5).began_at(strict), None);
-        assert_eq!((Value::Int(7).began_at(strict), Value::Int(7).began_at(utc)), (Some(7), Some(7_000)));
-        assert_eq!(Value::Int(i64::MAX).began_at(utc), None);
-        assert_eq!(Value::Float(f64::NAN).began_at(utc), None);
+        assert_eq!(text("1970-01-01T00:00:01.5Z").time_ms(strict), Some(1_500));
+        assert_eq!(text("1970-01-01T02:00:01+02:00").time_ms(strict), Some(1_000));
+        assert_eq!(text("1970-01-01 00:00:01").time_ms(strict), None);
+        assert_eq!(text("1970-01-01 00:00:01").time_ms(utc), Some(1_000));
+        assert_eq!(text("yesterday").time_ms(utc), None);
+        assert_eq!(Value::TimeWithoutZone(5).time_ms(strict), None);
+        assert_eq!((Value::Int(7).time_ms(strict), Value::Int(7).time_ms(utc)), (Some(7), Some(7_000)));
+        assert_eq!(Value::Int(i64::MAX).time_ms(utc), None);
+        assert_eq!(Value::Float(f64::NAN).time_ms(utc), None);
     }
 
     #[test]

@@ -13,11 +13,13 @@ pub(super) mod log;
 pub(super) mod outcomes;
 pub(super) mod person;
 mod radius;
+mod sessions_elsewhere;
 pub(super) mod start;
 pub(super) mod systems;
 mod systems_table;
 pub(super) mod termination;
 mod timeline;
+mod told;
 mod verdict;
 
 use super::failure::Failure;

@@ -9,14 +9,16 @@ use maud::{Markup, html};
 
 use super::find::{tags, terminations_table};
 use super::refused;
-use super::systems_table::{asked_later, asking, number, systems_table};
+use super::sessions_elsewhere::sessions_elsewhere;
+use super::systems_table::{asked_later, asking, number};
+use super::told::{device, told};
 use crate::http::Web;
 use crate::http::failure::Failure;
 use crate::http::page::{Place, SignedForm, SignedIn, counted, csrf_field, instant, page};
 use crate::http::request::{PathId, Query};
 use crate::ops::people::{self, NEWEST, PAGE, Person};
 use crate::ops::sign_in::CONSOLE;
-use crate::ops::{self, sessions};
+use crate::ops::{self, elsewhere, sessions};
 use crate::store::{SessionRow, TerminationRow};
 
 /// `GET /console/people/{user_id}`.
@@ -32,8 +34,7 @@ pub(in crate::http) async fn show(
     let person = people::person(&web.app, &signed_in.caller, &user_id, after, offset).await;
     let person = person.map_err(|error| refused(&signed_in, error))?;
     let systems = if query.text("ask").is_some() {
-        let systems = people::ask_for_person(&web.app, &signed_in.caller, &user_id).await?;
-        systems_table("Sessions in other systems", &systems)
+        sessions_elsewhere(&elsewhere::ask(&web.app, &signed_in.caller, &user_id).await?)
     } else {
         asked_later(&format!("/console/people/{user_id}/systems"), &asking(&uri), "Ask the systems")
     };
@@ -57,9 +58,9 @@ pub(in crate::http) async fn systems(
     signed_in: SignedIn,
     PathId(user_id): PathId,
 ) -> Result<Html<String>, Failure> {
-    let systems = people::ask_for_person(&web.app, &signed_in.caller, &user_id).await;
+    let systems = elsewhere::ask(&web.app, &signed_in.caller, &user_id).await;
     let systems = systems.map_err(|error| refused(&signed_in, error))?;
-    Ok(Html(systems_table("Sessions in other systems", &systems).into_string()))
+    Ok(Html(sessions_elsewhere(&systems).into_string()))
 }
 
 /// `POST /console/sessions/{session}/end`.
@@ -177,46 +178,6 @@ fn session_row(signed_in: &SignedIn, person: &Person, session: &SessionRow) -> M
     }
 }
 
-fn told(text: Option<&str>) -> Markup {
-    html! { @match text { Some(text) => { span { (text) } } None => { span.faint { "not told" } } } }
-}
-
-/// A browser by its name and system, its own words on hover; another device as it calls itself.
-fn device(own: Option<&str>) -> Markup {
-    match own.and_then(|own| Some((own, browser(own)?))) {
-        Some((own, short)) => html! { span title=(own) { (short) } },
-        None => told(own),
-    }
-}
-
-/// What a `User-Agent` header says in few words, where it is a known browser's.
-fn browser(own: &str) -> Option<String> {
-    const BROWSERS: [(&str, &str); 6] = [
-        ("Edg/", "Edge"),
-        ("OPR/", "Opera"),
-        ("HeadlessChrome/", "Chrome without a window"),
-        ("Chrome/", "Chrome"),
-        ("Firefox/", "Firefox"),
-        ("Version/", "Safari"),
-    ];
-    const SYSTEMS: [(&str, &str); 7] = [
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Android", "Android"),
-        ("Windows", "Windows"),
-        ("CrOS", "ChromeOS"),
-        ("Macintosh", "macOS"),
-        ("Linux", "Linux"),
-    ];
-    if !own.starts_with("Mozilla/5.0 (") {
-        return None;
-    }
-    let (mark, name) = BROWSERS.iter().find(|(mark, _)| own.contains(mark))?;
-    let version: String = own.split(mark).nth(1)?.chars().take_while(char::is_ascii_digit).collect();
-    let (_, system) = SYSTEMS.iter().find(|(mark, _)| own.contains(mark))?;
-    Some(format!("{name} {version}, {system}"))
-}
-
 fn groups(person: &Person, offset: i64) -> Markup {
     let page = |offset: i64| format!("/console/people/{}?groups={offset}", person.user.user_id);
     html! {
@@ -251,38 +212,6 @@ fn past_terminations(past: &[TerminationRow]) -> Markup {
         } @else {
             (terminations_table("Past terminations", past))
             p.faint { "The newest " (past.len()) ", looked for among the newest " (newest) " of the enterprise." }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn known_browsers_are_named_and_others_keep_their_words() {
-        let cases = [
-            (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
-                Some("Edge 142, Windows"),
-            ),
-            (
-                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
-                Some("Chrome 142, Linux"),
-            ),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 Mobile/15E148 Safari/604.1",
-                Some("Safari 19, iPhone"),
-            ),
-            (
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:144.0) Gecko/20100101 Firefox/144.0",
-                Some("Firefox 144, macOS"),
-            ),
-            ("A phone with Chrome/1", None),
-            ("curl/8.5.0", None),
-        ];
-        for (own, short) in cases {
-            assert_eq!(browser(own).as_deref(), short, "{own}");
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn number(n: u64) -> String {
 }
 
 /// A reason without the outcome's name in front: that is for programs.
-fn in_words(reason: &str) -> &str {
+pub(super) fn in_words(reason: &str) -> &str {
     let words = ["ends_by", "delivered_not_verified", "unknown_sessions", "no_subject"];
     match reason.split_once(": ") {
         Some((word, rest)) if words.contains(&word) => rest,

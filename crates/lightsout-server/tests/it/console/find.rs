@@ -6,9 +6,10 @@ use lightsout_client::api::{
     CreateGroup, CreateGroupMembership, CreateUser, MembershipRole, Reference, RegisterSession, Role,
 };
 use lightsout_server::args;
+use lightsout_server::connector::Told;
 
 use crate::browser::Browser;
-use crate::harness::{Harness, both};
+use crate::harness::{Harness, START_MS, both};
 
 async fn named(h: &Harness, name: &str, login: &str, role: Role) -> String {
     let user = CreateUser {
@@ -166,9 +167,23 @@ both! {
         shown.says("1 live session").says("A phone").says("192.0.2.9").says("registrar").says("not told");
         shown.says(&format!("/console/terminations/{before}")).says_not(&others);
         shown.says(&format!("href=\"{path}?ask=1#systems\"")).says(&format!("data-load=\"{path}/systems\""));
+        let told = Told {
+            began_at: Some(h.app.clock.now_ms()),
+            last_seen_at: Some(START_MS),
+            device: Some(format!("<b>{}", "x".repeat(300))),
+            address: Some("198.51.100.7".to_owned()),
+        };
+        h.shop.sign_in("una@acme.example", "k2", told);
         let part = browser.get(&format!("{path}/systems")).await;
-        part.is(200).says("shop").says("<td class=\"number\">1</td>").says_not("<html").says_not("registry");
-        browser.get(&format!("{path}?ask=1")).await.says("<td class=\"number\">1</td>");
+        part.is(200).says("shop").says_not("<html").says_not("registry");
+        part.says("198.51.100.7").says("2026-01-02 03:04:05 UTC").says_not("<b>").says_not(&"x".repeat(201));
+        assert_eq!(part.body.matches("<tr>").count(), 3, "a head and two sessions: {}", part.body);
+        browser.get(&format!("{path}?ask=1")).await.says("198.51.100.7");
+        for n in 0..40 {
+            h.shop.sign_in("una@acme.example", &format!("n{n}"), None);
+        }
+        let part = browser.get(&format!("{path}/systems")).await;
+        part.says("and 22 more").says("198.51.100.7");
         h.shop.set_down(true);
         browser.get(&format!("{path}/systems")).await.is(200).says("not told").says("did not answer");
         h.shop.set_down(false);
@@ -279,6 +294,9 @@ both! {
         // How many sessions, not which.
         let page = format!("/console/people/{una}");
         browser.get(&page).await.is(200).says("1 session.").says_not("/console/sessions/").says_not("Past terminations");
+        let address = Some("198.51.100.7".to_owned());
+        h.shop.sign_in("una@acme.example", "k1", Told { address, ..Told::default() });
+        browser.get(&format!("{page}/systems")).await.is(200).says("1 session").says_not("198.51.100.7");
         browser.get(&format!("/console/groups/{group}")).await.is(200).says("una@acme").says("2 members");
         browser.get(&format!("/console/groups/{group}/systems")).await.is(200).says("registry");
         browser.get(&format!("/console/people/{otto}")).await.is(404);

@@ -76,7 +76,7 @@ async fn entra_is_ends_by_once_the_time_shows_it_and_not_before() {
         assert_eq!(replies, [Reply::Sessions(Vec::new()), Reply::NoSubject]);
         let found = connector.find(&targets).await.expect("answered").replies;
         let Reply::Sessions(left) = &found[0] else { panic!("{found:?}") };
-        assert!(matches!(left.as_slice(), [Session { dated: true, .. }]), "not shown yet: {found:?}");
+        assert!(left.len() == 1 && left[0].is_dated(), "not shown yet: {found:?}");
     }
     vendor.with(|entra| entra.lags = false);
     connector.end(&targets).await.expect("answered");
@@ -220,7 +220,7 @@ async fn what_slack_was_told_to_end_is_no_new_sign_in_of_a_later_termination() {
     let vendor = Vendor::start(Slack { sessions, ..Slack::default() }, play_slack).await;
     let connector = slack(&vendor, "xoxp-hush");
     let dated = |replies: Vec<Reply>| match &replies[..] {
-        [Reply::Sessions(sessions)] => sessions.iter().map(|session| session.dated).collect::<Vec<_>>(),
+        [Reply::Sessions(sessions)] => sessions.iter().map(Session::is_dated).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
     let first = [target("ann@acme.example", 2_000)];
@@ -255,7 +255,10 @@ async fn two_names_of_one_person_both_see_what_lives() {
     connector.end(&targets).await.expect("answered");
     let found = connector.find(&targets).await.expect("answered").replies;
     for reply in &found {
-        assert!(matches!(reply, Reply::Sessions(left) if left[..].iter().any(|s| s.dated)), "{found:?}");
+        assert!(
+            matches!(reply, Reply::Sessions(left) if left[..].iter().any(Session::is_dated)),
+            "{found:?}"
+        );
     }
 }
 

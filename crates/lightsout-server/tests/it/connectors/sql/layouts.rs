@@ -153,13 +153,14 @@ impl Layout {
             Self::BetterAuth => {
                 let [text, time] =
                     [pick("text", "varchar(255)", "text"), pick("timestamptz", "timestamp(3)", "date")];
-                let [user, begin, expires] = ["userId", "createdAt", "expiresAt"].map(|n| base.name(n));
+                let [user, begin, expires, agent, address] =
+                    ["userId", "createdAt", "expiresAt", "userAgent", "ipAddress"].map(|n| base.name(n));
                 vec![
                     format!(
                         "CREATE TABLE {u} (id {text} NOT NULL PRIMARY KEY, email {text} NOT NULL UNIQUE)"
                     ),
                     format!(
-                        "CREATE TABLE {s} (id {text} NOT NULL PRIMARY KEY, {expires} {time} NOT NULL, token {text} NOT NULL UNIQUE, {begin} {time} NULL, {user} {text} NOT NULL)"
+                        "CREATE TABLE {s} (id {text} NOT NULL PRIMARY KEY, {expires} {time} NOT NULL, token {text} NOT NULL UNIQUE, {begin} {time} NULL, {user} {text} NOT NULL, {agent} {text} NULL, {address} {text} NULL)"
                     ),
                 ]
             }

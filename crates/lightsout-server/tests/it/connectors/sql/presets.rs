@@ -1,6 +1,6 @@
 //! What the packages themselves wrote, byte for byte, and what a preset leaves alone.
 
-use lightsout_server::connector::{Connector, Reply};
+use lightsout_server::connector::{Connector, Reply, SqlConfig, Told};
 
 use super::super::{Store, counts, target};
 use super::SqlStore;
@@ -149,4 +149,59 @@ async fn kratos_sessions_stay_as_inactive_rows() {
         let rows = store.database.texts(&format!("SELECT '1' FROM {s} WHERE NOT active")).await;
         assert_eq!((rows.len(), store.lives("a1").await), (1, false), "{base:?}");
     }
+}
+
+/// What is told of ann's one session.
+async fn told(connector: &dyn Connector) -> Told {
+    let replies = connector.find(&[target("ann", 1_000)]).await.expect("found").replies;
+    let [Reply::Sessions(sessions)] = replies.as_slice() else { panic!("{replies:?}") };
+    let [session] = sessions.as_slice() else { panic!("{sessions:?}") };
+    session.told.clone()
+}
+
+#[tokio::test]
+async fn devices_and_addresses_are_told_where_a_package_stores_them() {
+    for base in BASES {
+        let store = SqlStore::new(base, Layout::BetterAuth).await;
+        store.sign_in("ann", "a1", Some(1_000)).await;
+        assert_eq!(told(&store.connector).await, Told::from(Some(1_000)));
+        let [s, agent, address] =
+            [&store.tables.sessions, "userAgent", "ipAddress"].map(|name| base.name(name));
+        store.database.run(&format!("UPDATE {s} SET {agent} = ' curl/8 ', {address} = ''")).await;
+        let device = Some("curl/8".to_owned());
+        assert_eq!(told(&store.connector).await, Told { device, ..Told::from(Some(1_000)) });
+
+        let store = SqlStore::new(base, Layout::Laravel).await;
+        store.sign_in("ann", "a1", None).await;
+        let s = base.name(&store.tables.sessions);
+        let set = "user_agent = 'curl/8', ip_address = '192.0.2.1', last_activity = 1790000000";
+        store.database.run(&format!("UPDATE {s} SET {set}")).await;
+        let shown = Told {
+            began_at: None,
+            last_seen_at: Some(1_790_000_000_000),
+            device: Some("curl/8".to_owned()),
+            address: Some("192.0.2.1".to_owned()),
+        };
+        assert_eq!(told(&store.connector).await, shown, "{base:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_for_people_to_read_never_keeps_a_session_from_its_end() {
+    let store = SqlStore::new(Base::Postgres, Layout::Find).await;
+    store.sign_in("ann", "a1", Some(1_000)).await;
+    let s = &store.tables.sessions;
+    let find = format!(
+        "SELECT who AS subject, k AS session_key, point(1, 2) AS last_seen_at, inet '192.0.2.1' AS address, now() AS device \
+         FROM {s} WHERE who IN (:subjects)"
+    );
+    let config = SqlConfig {
+        find_sql: Some(find),
+        ..store.layout.config(Base::Postgres, &store.tables, &store.database.url)
+    };
+    let clock = lightsout_server::clock::Clock::system();
+    let connector = lightsout_server::connector::Sql::new(config, clock).expect("a configuration");
+    assert_eq!(told(&connector).await, Told::default());
+    let ended = connector.end(&[target("ann", 1_000)]).await.expect("ended").replies;
+    assert_eq!(counts(&ended), [1]);
 }
