@@ -3,6 +3,8 @@
 //!
 //! Nothing is normalised: a URI is the one that was registered, character by character, or it is another.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 /// Longer ones are not registered.
 const LENGTH_MAX: usize = 2_000;
 /// Loopback addresses by number: no name service can point them elsewhere.
@@ -50,12 +52,23 @@ fn may_register_web(scheme: &str, rest: &str) -> Result<(), &'static str> {
     if scheme == "http" && !LOOPBACK.contains(&host) && host != "localhost" {
         return Err("http is for loopback only (127.0.0.1, [::1], localhost); elsewhere it is https");
     }
-    let is_name = host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
-    let is_address = host.starts_with('[');
-    if host.is_empty() || !is_name && !is_address {
+    if !is_host(host) {
         return Err("the host of a redirect URI is a name in lower case, or an address");
     }
     Ok(())
+}
+
+/// A name, or an address in the one form in which everybody reads it: a browser takes `0` and `127.1` for
+/// addresses, too.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let is_name = host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
+    let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next().unwrap_or_default();
+    let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_number = last.bytes().all(|b| b.is_ascii_digit()) || last.strip_prefix("0x").is_some_and(is_hex);
+    is_name && (!is_number || host.parse::<Ipv4Addr>().is_ok())
 }
 
 /// A reverse domain name (RFC 8252, section 7.1): what is a scheme of the system has no dot.
@@ -136,6 +149,8 @@ mod tests {
             "http://127.0.0.1:9000/callback",
             "http://[::1]/callback",
             "http://localhost:3000/callback",
+            "https://192.0.2.1/callback",
+            "https://[2001:db8::1]:8443/callback",
         ] {
             assert_eq!(may_register(uri, false), Ok(()), "{uri}");
             assert_eq!(may_register(uri, true), Ok(()), "{uri}");
@@ -168,6 +183,12 @@ mod tests {
             "https://app.example:99999/",
             "https://app.example:/",
             "https://*.app.example/",
+            "https://0",
+            "https://127.1/",
+            "https://app.0x1./",
+            "https://192.0.2.01/",
+            "https://[app]/",
+            "https://[fe80::1%25eth0]/",
             "javascript:alert(1)",
             "data:text/html,x",
             "myapp:/callback",
