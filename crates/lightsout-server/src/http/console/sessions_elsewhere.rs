@@ -33,7 +33,7 @@ fn rows(system: &Elsewhere) -> Markup {
     match &system.sessions {
         Err(why) => in_one(html! { span.tag.warn { "not told" } " " (in_words(why)) }),
         Ok(sessions) if sessions.newest.is_empty() => in_one(html! {
-            @if sessions.count == 0 { span.faint { "none" } }
+            @if sessions.count == 0 { span.faint { "no session" } }
             @else { (counted(sessions.count, "session", "sessions")) }
         }),
         Ok(sessions) => html! {
