@@ -7,9 +7,10 @@ use lightsout_server::args;
 use lightsout_server::http::LimitsConfig;
 use lightsout_server::ops::{account, credentials, sign_in};
 use lightsout_server::server::retention;
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::browser::{Browser, Shown};
-use crate::harness::{Harness, both, eventually};
+use crate::harness::{Database, Harness, both, eventually};
 
 pub(crate) const PASSWORD: &str = "a horse in the rain";
 
@@ -306,4 +307,27 @@ both! {
         browser.post("/sign-in", &fields).await.is(403);
         browser.get("/console").await.is(303);
     }
+}
+
+/// SQLite has one writer, so that nothing commits in the middle of a sign-in.
+#[tokio::test]
+async fn a_termination_that_commits_in_the_middle_of_a_sign_in_ends_it() {
+    let h = Harness::start(Database::Postgres).await;
+    let ann = h.user("ann").await;
+    credentials::set_password(&h.app, "ann@acme.example", PASSWORD).await.expect("set");
+    let mut lock = PgConnection::connect(&h.database_url).await.expect("PostgreSQL answers");
+    lock.execute("BEGIN; LOCK TABLE sessions IN SHARE MODE").await.expect("a lock");
+    let mut browser = Browser::new(&h);
+    let entered = tokio::spawn(async move { enter(&mut browser, "ann@acme.example", PASSWORD).await });
+    // The password was right, and the session is about to be written.
+    let waits = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
+    eventually(async || lock.fetch_optional(waits).await.expect("an answer").is_some()).await;
+    let id = h.terminate(&ann).await;
+    h.advance(1);
+    lock.execute("COMMIT").await.expect("unlocked");
+    entered.await.expect("an answer").is(409).says("Your sessions were ended while you signed in");
+    assert_eq!(rows(&h, "SELECT count(*) FROM sessions").await, 0);
+    assert!(events(&h, "LOGIN").await.is_empty());
+    h.run_until_done(&id).await;
+    h.finish().await;
 }
