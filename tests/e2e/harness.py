@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import sqlite3
 import subprocess
 import time
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, TypeVar
@@ -45,10 +46,16 @@ def eventually(deadline_s: float, condition: Callable[[], T]) -> T:
         pause_s = min(2 * pause_s, 0.2)
 
 
+# Below those that outgoing connections are given, so that nobody takes one before it is listened on.
+PORTS = iter(random.sample(range(12_000, 32_000), 20_000))
+
+
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in PORTS:
+        with socket.socket() as s, suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def required(name: str) -> str:

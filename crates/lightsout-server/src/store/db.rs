@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, FromRow, Postgres, Sqlite, Transaction};
 
 use super::connect;
-use super::lent::Lent;
+use super::lent::{Lent, PING_WITHIN, PgTx};
 
 /// What went wrong in the database, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +159,7 @@ pub struct Tx(Inner);
 
 enum Inner {
     Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Lent),
+    Postgres(PgTx),
 }
 
 /// How long an answer is waited for.
@@ -212,7 +212,7 @@ impl Db {
             }
             Pools::Postgres { pool, .. } => {
                 let query = sqlx::query_as_with(render::<Pg>(sql), postgres_args(args));
-                answered(async { query.fetch_all(&mut *Lent::of(pool).await?).await }).await?
+                answered(async { query.fetch_all(&mut *Lent::of(pool, PING_WITHIN).await?).await }).await?
             }
         })
     }
@@ -229,7 +229,7 @@ impl Db {
             }
             Pools::Postgres { apart, .. } => {
                 let query = sqlx::query_as_with(render::<Pg>(sql), postgres_args(args));
-                query.fetch_all(&mut *Lent::of(apart).await?).await?
+                query.fetch_all(&mut *Lent::of(apart, PING_WITHIN).await?).await?
             }
         })
     }
@@ -264,7 +264,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx, DbError> {
         Ok(Tx(match &self.pools {
             Pools::Sqlite { write, .. } => Inner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres { pool, .. } => Inner::Postgres(answered(Lent::begin(pool)).await?),
+            Pools::Postgres { pool, .. } => Inner::Postgres(answered(PgTx::begin(pool)).await?),
         }))
     }
 
@@ -302,8 +302,8 @@ impl Tx {
             Inner::Sqlite(tx) => {
                 sqlx::query_as_with(render::<Lite>(sql), sqlite_args(args)).fetch_all(&mut **tx).await?
             }
-            Inner::Postgres(lent) => {
-                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut **lent))
+            Inner::Postgres(tx) => {
+                answered(sqlx::query_as_with(render::<Pg>(sql), postgres_args(args)).fetch_all(&mut ***tx))
                     .await?
             }
         })
@@ -321,8 +321,8 @@ impl Tx {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected(),
-            Inner::Postgres(lent) => {
-                answered(sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut **lent))
+            Inner::Postgres(tx) => {
+                answered(sqlx::query_with(render::<Pg>(sql), postgres_args(args)).execute(&mut ***tx))
                     .await?
                     .rows_affected()
             }
@@ -333,7 +333,7 @@ impl Tx {
     pub async fn commit(self) -> Result<(), DbError> {
         match self.0 {
             Inner::Sqlite(tx) => tx.commit().await?,
-            Inner::Postgres(lent) => answered(lent.commit()).await?,
+            Inner::Postgres(tx) => answered(tx.commit()).await?,
         }
         Ok(())
     }
@@ -342,10 +342,10 @@ impl Tx {
     pub(super) async fn run_script(&mut self, script: &'static str) -> Result<(), DbError> {
         match &mut self.0 {
             Inner::Sqlite(tx) => sqlx::raw_sql(render::<Lite>(script)).execute(&mut **tx).await.map(drop)?,
-            Inner::Postgres(lent) => {
+            Inner::Postgres(tx) => {
                 // An index over a long log takes as long as it takes.
-                sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut **lent).await?;
-                sqlx::raw_sql(render::<Pg>(script)).execute(&mut **lent).await.map(drop)?;
+                sqlx::raw_sql("SET LOCAL statement_timeout = 0").execute(&mut ***tx).await?;
+                sqlx::raw_sql(render::<Pg>(script)).execute(&mut ***tx).await.map(drop)?;
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A PostgreSQL connection that a pool has lent.
+//! Connections that a pool has lent.
 //!
 //! sqlx asks a connection whether it lives when it goes back, and waits for the answer for ever: on a line
 //! that a network forgot, its place in the pool would be lost. Here it is given up in time.
@@ -7,70 +7,109 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Connection, Executor, Postgres};
+use sqlx::postgres::PgPool;
+use sqlx::{Connection, Database, Executor, Pool, Postgres};
 use tokio::time::timeout;
 
-/// How long a connection may take to say that it lives.
-const PING_WITHIN: Duration = Duration::from_secs(1);
+/// How long a connection may take to say that it lives, when no statement is left running on it.
+pub(crate) const PING_WITHIN: Duration = Duration::from_secs(1);
 
-/// A connection that goes back to its pool when it is dropped, without what was not committed.
-pub(super) struct Lent {
+const THERE: &str = "it is there until it is dropped";
+
+/// A connection that goes back to its pool when it is dropped.
+pub(crate) struct Lent<DB: Database> {
     /// There until it is dropped.
-    connection: Option<PoolConnection<Postgres>>,
-    in_transaction: bool,
+    connection: Option<PoolConnection<DB>>,
+    back_within: Duration,
 }
 
-impl Lent {
-    pub(super) async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: Some(Box::pin(pool.acquire()).await?), in_transaction: false })
+impl<DB: Database> Lent<DB> {
+    /// Lends a connection. One that does not answer within a time when it goes back is given up: what
+    /// runs on it must have ended by then, or the server works on more than the pool holds.
+    pub(crate) async fn of(pool: &Pool<DB>, back_within: Duration) -> Result<Self, sqlx::Error> {
+        Ok(Self { connection: Some(Box::pin(pool.acquire()).await?), back_within })
     }
 
-    pub(super) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        let mut lent = Self::of(pool).await?;
-        lent.in_transaction = true;
-        lent.execute("BEGIN").await?;
-        Ok(lent)
-    }
-
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.execute("COMMIT").await?;
-        self.in_transaction = false;
-        Ok(())
+    /// Closes it. Its place in the pool is free.
+    fn give_up(mut self) {
+        drop(self.connection.take().map(PoolConnection::detach));
     }
 }
 
 /// Whether a connection lives, before it is lent.
-pub(super) async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+pub(crate) async fn answers(connection: &mut impl Connection) -> Result<bool, sqlx::Error> {
     Ok(timeout(PING_WITHIN, connection.ping()).await.is_ok_and(|pong| pong.is_ok()))
 }
 
-/// Takes a connection back, or gives it up, so that its place is free.
-async fn take_back(mut connection: PoolConnection<Postgres>, in_transaction: bool) {
-    if in_transaction && !matches!(timeout(PING_WITHIN, connection.execute("ROLLBACK")).await, Ok(Ok(_))) {
-        return drop(connection.detach());
-    }
-    let _ = timeout(PING_WITHIN, connection.return_to_pool()).await;
-}
+impl<DB: Database> Deref for Lent<DB> {
+    type Target = DB::Connection;
 
-impl Deref for Lent {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        self.connection.as_ref().expect("it is there until it is dropped")
+    fn deref(&self) -> &Self::Target {
+        self.connection.as_ref().expect(THERE)
     }
 }
 
-impl DerefMut for Lent {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("it is there until it is dropped")
+impl<DB: Database> DerefMut for Lent<DB> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.connection.as_mut().expect(THERE)
     }
 }
 
-impl Drop for Lent {
+impl<DB: Database> Drop for Lent<DB> {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            tokio::spawn(take_back(connection, self.in_transaction));
+        if let Some(mut connection) = self.connection.take() {
+            // The future of this function, which sqlx documents nowhere, holds the connection from the
+            // beginning: dropped, it closes it and frees its place.
+            tokio::spawn(timeout(self.back_within, connection.return_to_pool()));
         }
+    }
+}
+
+/// An open transaction on PostgreSQL. Dropped without a commit, it is rolled back, also where its `BEGIN`
+/// or its `COMMIT` was cancelled half-way.
+pub(super) struct PgTx {
+    /// There until it is committed or dropped.
+    lent: Option<Lent<Postgres>>,
+}
+
+impl PgTx {
+    pub(super) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        let mut tx = Self { lent: Some(Lent::of(pool, PING_WITHIN).await?) };
+        tx.execute("BEGIN").await?;
+        Ok(tx)
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.execute("COMMIT").await?;
+        self.lent = None;
+        Ok(())
+    }
+}
+
+impl Deref for PgTx {
+    type Target = Lent<Postgres>;
+
+    fn deref(&self) -> &Self::Target {
+        self.lent.as_ref().expect(THERE)
+    }
+}
+
+impl DerefMut for PgTx {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.lent.as_mut().expect(THERE)
+    }
+}
+
+impl Drop for PgTx {
+    fn drop(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            tokio::spawn(roll_back(lent));
+        }
+    }
+}
+
+async fn roll_back(mut lent: Lent<Postgres>) {
+    if !matches!(timeout(PING_WITHIN, lent.execute("ROLLBACK")).await, Ok(Ok(_))) {
+        lent.give_up();
     }
 }

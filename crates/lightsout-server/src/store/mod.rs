@@ -10,7 +10,7 @@ mod directory;
 mod events;
 mod grants;
 mod jobs;
-mod lent;
+pub(crate) mod lent;
 mod log;
 mod memberships;
 mod migrate;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use lightsout_server::clock::Clock;
 use lightsout_server::connector::{Connector, Sql, SqlConfig};
 use lightsout_server::store::{Db, migrate};
@@ -13,12 +13,15 @@ use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::connectors::target;
 use crate::harness::{Database, url};
 
 /// More messages than one round of anybody's work here takes.
 const MESSAGES: i64 = 30;
+/// Lines at once: each holds a few of the server's connections.
+const AT_ONCE: usize = 10;
 
 /// A line to a server.
 struct Line {
@@ -26,6 +29,7 @@ struct Line {
     url: String,
     /// How many messages of the service still come through before it falls silent.
     left: Arc<AtomicI64>,
+    _stop: DropGuard,
 }
 
 impl Line {
@@ -34,18 +38,26 @@ impl Line {
         let mut url = target.clone();
         url.set_port(Some(listener.local_addr().expect("it is bound").port())).expect("a url with a host");
         let left = Arc::new(AtomicI64::new(i64::MAX));
-        let line = Self { url: url.into(), left: Arc::clone(&left) };
+        let stop = CancellationToken::new();
+        let line = Self { url: url.into(), left: Arc::clone(&left), _stop: stop.clone().drop_guard() };
         let target = target.socket_addrs(|| None).expect("an address");
-        tokio::spawn(async move {
+        let inner = stop.clone();
+        let accept = async move {
             loop {
                 let (near, _) = listener.accept().await.expect("a connection");
                 let far = TcpStream::connect(&*target).await.expect("the server answers");
                 let left = (left.load(Ordering::SeqCst) > 0).then(|| Arc::clone(&left));
                 let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-                tokio::spawn(copy(from_near, to_far, left.clone(), 1));
-                tokio::spawn(copy(from_far, to_near, left, 0));
+                tokio::spawn(inner.clone().run_until_cancelled_owned(copy(
+                    from_near,
+                    to_far,
+                    left.clone(),
+                    1,
+                )));
+                tokio::spawn(inner.clone().run_until_cancelled_owned(copy(from_far, to_near, left, 0)));
             }
-        });
+        };
+        tokio::spawn(stop.run_until_cancelled_owned(accept));
         line
     }
 
@@ -88,7 +100,7 @@ async fn recovers<U>(url: &str, user: impl AsyncFn(&str) -> U, is_usable: impl A
             .await
             .unwrap_or_else(|_| panic!("lost at message {messages}"));
     };
-    join_all((1..=MESSAGES).map(case)).await;
+    stream::iter(1..=MESSAGES).map(case).buffer_unordered(AT_ONCE).collect::<()>().await;
 }
 
 /// A request, or a look at a system, waits for so long.
@@ -125,9 +137,26 @@ async fn a_sql_system_is_looked_at_by_a_new_line_when_the_old_one_is_silent() {
             ),
             end_sql: Some("DELETE FROM pg_class WHERE relname IN (:keys)".to_owned()),
             connections_max: 1,
+            statement_timeout_s: 1,
             ..SqlConfig::new(url)
         };
         Sql::new(config, Clock::system()).expect("a configuration")
     };
     recovers(&url, connector, async |sql| in_time(sql.find(&[target("ann", 0)])).await).await;
+}
+
+#[tokio::test]
+async fn whoever_listens_again_is_woken_by_a_new_line_when_the_old_one_is_silent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = url(Database::Postgres, &folder).await;
+    let open = async |url: &str| Db::open(url, 1).await.expect("the database opens");
+    // The first thing that a listener does once it hears is to look.
+    let hears = async |db: &Db| {
+        let (woken, mut wakes) = tokio::sync::mpsc::unbounded_channel();
+        tokio::select! {
+            _ = db.listen(|| woken.send(()).expect("somebody waits")) => false,
+            heard = in_time(async { wakes.recv().await.ok_or(()) }) => heard,
+        }
+    };
+    recovers(&url, open, hears).await;
 }

@@ -293,6 +293,11 @@ impl<'a> Pass<'a> {
         (over, matcher.into_replies().remove(0))
     }
 
+    /// Whether this is a look without a termination.
+    fn asks_for_every_session(&self, person: &Person) -> bool {
+        self.targets[person.target].asked_at == i64::MAX
+    }
+
     /// Whether every living session began at or after the request.
     fn holds(&self, person: &Person, from: Option<i64>) -> bool {
         from.is_some_and(|from| from >= self.targets[person.target].asked_at)
@@ -411,6 +416,9 @@ impl<'a> Pass<'a> {
         match &person.seen {
             None => Ok(Reply::Unknown("nothing can be asked of this system".to_owned())),
             Some(Err(problem)) => Err(problem.clone()),
+            Some(Ok(Seen::ValidFrom(_))) if self.asks_for_every_session(person) => {
+                Ok(Reply::Unknown("the system says since when sessions are valid, and lists none".to_owned()))
+            }
             Some(Ok(Seen::ValidFrom(from))) if self.holds(person, *from) => Ok(match ends_by_ms {
                 Some(ms) => Reply::EndsBy(from.unwrap_or(self.now).saturating_add(ms)),
                 None => Reply::Sessions(Vec::new()),

@@ -87,17 +87,20 @@ async fn told(servers: &Servers, named: &[Named]) -> Result<Vec<Option<Told>>, C
     let ask = |command: &str, named: &Named, more: &[&str]| {
         (named.hash.clone(), redis::cmd(command).arg(&named.hash).arg(more).to_owned())
     };
-    let field = |name| named.iter().map(|named| ask("HGET", named, &[name])).collect::<Vec<_>>();
-    let exist: Vec<_> = named.iter().map(|named| ask("EXISTS", named, &[])).collect();
-    let began = servers.ask_each(&field("creationTime")).await?;
-    let seen = servers.ask_each(&field("lastAccessedTime")).await?;
-    let exist = servers.ask_each(&exist).await?;
-    let time = |value: Value| if let Value::BulkString(bytes) = value { time_of(&bytes) } else { None };
-    let told = |((began, seen), exists)| {
+    let questions: Vec<_> = named
+        .iter()
+        .flat_map(|named| {
+            let field = |name| ask("HGET", named, &[name]);
+            [ask("EXISTS", named, &[]), field("creationTime"), field("lastAccessedTime")]
+        })
+        .collect();
+    let time = |value: &Value| if let Value::BulkString(bytes) = value { time_of(bytes) } else { None };
+    let told = |answers: &[Value; 3]| {
+        let [exists, began, seen] = answers;
         let told = Told { began_at: time(began), last_seen_at: time(seen), ..Told::default() };
-        (exists == Value::Int(1)).then_some(told)
+        (*exists == Value::Int(1)).then_some(told)
     };
-    Ok(began.into_iter().zip(seen).zip(exist).map(told).collect())
+    Ok(servers.ask_each(&questions).await?.as_chunks().0.iter().map(told).collect())
 }
 
 /// Unlinks hashes and markers, and takes the ids from their sets last: what breaks off before is

@@ -13,7 +13,7 @@ const COUNTED: u64 = 10_000;
 impl Sql {
     /// Connects anew, lets the database check every statement and right, and counts.
     pub(super) async fn look_around(&self) -> Result<Answer, ConnectorError> {
-        self.ready.doubt();
+        *self.ready.lock().await = None;
         let ready = self.ready().await?;
         let mut notes = vec![format!("{} answers, and knows every statement", self.plan.kind.name())];
         // A user that nobody is: rights to read are checked only by reading.
@@ -50,8 +50,8 @@ impl Sql {
         use futures_util::TryStreamExt;
         let Some(table) = &self.plan.table else { return Ok(()) };
         let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {}) counted", COUNTED + 1);
-        let mut rows = ready.database.rows(sql, Vec::new());
-        let row = rows.try_next().await.map_err(|e| failure(self.plan.kind, "table", &e))?;
+        let row = async { ready.database.line().await?.rows(sql, Vec::new()).try_next().await };
+        let row = row.await.map_err(|e| failure(self.plan.kind, "table", &e))?;
         let count = match row.as_deref() {
             Some([Value::Int(n)]) => u64::try_from(*n).unwrap_or(0),
             _ => 0,
@@ -67,8 +67,8 @@ impl Sql {
         let Some((sql, bound)) = end.bind(&ready.database, self.values(&nobody, &Value::Null)) else {
             return Ok(());
         };
-        let may = ready.database.may_change(&sql, bound).await;
-        may.map_err(|e| failure(self.plan.kind, end.key(), &e))
+        let may = async { ready.database.line().await?.may_change(&sql, bound).await };
+        may.await.map_err(|e| failure(self.plan.kind, end.key(), &e))
     }
 }
 

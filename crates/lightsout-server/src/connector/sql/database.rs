@@ -9,14 +9,16 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode, PgTypeInfo};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{
-    Arguments, AssertSqlSafe, Column, ConnectOptions, Either, Executor, Postgres, SqlSafeStr, Statement,
-    TypeInfo,
+    Arguments, AssertSqlSafe, Column, ConnectOptions, Connection, Either, Executor, MySql, Postgres,
+    SqlSafeStr, Sqlite, Statement, TypeInfo,
 };
 
 use super::value::{Columns, Value, uuid_bytes};
+use crate::store::lent::{Lent, answers};
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +80,26 @@ const WAIT: Duration = Duration::from_secs(5);
 /// How long a connection that nobody uses stays open.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// A pool of one of the three.
+/// One of the three.
 #[derive(Clone, Debug)]
-pub(super) enum Database {
+pub(super) struct Database {
+    pool: Pool,
+    /// How long a statement may take, and the answer to it.
+    answers_within: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Pool {
     Postgres(PgPool),
     MySql(MySqlPool),
     Sqlite(SqlitePool),
+}
+
+/// A connection, for one statement after the other.
+pub(super) enum Line {
+    Postgres(Lent<Postgres>),
+    MySql(Lent<MySql>),
+    Sqlite(PoolConnection<Sqlite>),
 }
 
 /// What a database says of a statement before it runs.
@@ -145,102 +161,117 @@ fn binary(kind: &str, value: &Value) -> Option<Vec<u8>> {
 impl Database {
     /// Makes a pool and its first connection.
     pub(super) async fn open(connect: &Connect<'_>) -> Result<Self, sqlx::Error> {
-        match Kind::of(connect.url) {
-            Some(Kind::Postgres) => open_postgres(connect).await.map(Self::Postgres),
-            Some(Kind::MySql) => open_mysql(connect).await.map(Self::MySql),
-            _ => open_sqlite(connect).await.map(Self::Sqlite),
-        }
+        let pool = match Kind::of(connect.url) {
+            Some(Kind::Postgres) => Pool::Postgres(open_postgres(connect).await?),
+            Some(Kind::MySql) => Pool::MySql(open_mysql(connect).await?),
+            _ => Pool::Sqlite(open_sqlite(connect).await?),
+        };
+        let answers_within = Duration::from_secs(connect.statement_timeout_s.into()) + WAIT;
+        Ok(Self { pool, answers_within })
     }
 
     pub(super) fn kind(&self) -> Kind {
-        match self {
-            Self::Postgres(_) => Kind::Postgres,
-            Self::MySql(_) => Kind::MySql,
-            Self::Sqlite(_) => Kind::Sqlite,
+        match &self.pool {
+            Pool::Postgres(_) => Kind::Postgres,
+            Pool::MySql(_) => Kind::MySql,
+            Pool::Sqlite(_) => Kind::Sqlite,
         }
     }
 
+    /// Lends a connection. Where a use of it is broken off, its place stays taken while the database may
+    /// still work on the statement.
+    pub(super) async fn line(&self) -> Result<Line, sqlx::Error> {
+        Ok(match &self.pool {
+            Pool::Postgres(pool) => Line::Postgres(Lent::of(pool, self.answers_within).await?),
+            Pool::MySql(pool) => Line::MySql(Lent::of(pool, self.answers_within).await?),
+            Pool::Sqlite(pool) => Line::Sqlite(pool.acquire().await?),
+        })
+    }
+}
+
+impl Line {
     /// Lets the database check a statement without running it.
-    pub(super) async fn describe(&self, sql: String) -> Result<Described, sqlx::Error> {
+    pub(super) async fn describe(&mut self, sql: String) -> Result<Described, sqlx::Error> {
         fn columns<C: Column>(columns: &[C]) -> Vec<(String, String)> {
             columns.iter().map(|c| (c.name().to_lowercase(), c.type_info().name().to_owned())).collect()
         }
         let sql = AssertSqlSafe(sql).into_sql_str();
         Ok(match self {
-            Self::Postgres(pool) => {
-                let statement = pool.prepare(sql).await?;
+            Self::Postgres(lent) => {
+                let statement = (&mut **lent).prepare(sql).await?;
                 let types = match statement.parameters() {
                     Some(Either::Left(types)) => types.to_vec(),
                     _ => Vec::new(),
                 };
                 Described { columns: columns(statement.columns()), types }
             }
-            Self::MySql(pool) => {
-                Described { columns: columns(pool.prepare(sql).await?.columns()), types: Vec::new() }
+            Self::MySql(lent) => {
+                Described { columns: columns((&mut **lent).prepare(sql).await?.columns()), types: Vec::new() }
             }
-            Self::Sqlite(pool) => {
-                Described { columns: columns(pool.prepare(sql).await?.columns()), types: Vec::new() }
-            }
+            Self::Sqlite(connection) => Described {
+                columns: columns((&mut **connection).prepare(sql).await?.columns()),
+                types: Vec::new(),
+            },
         })
     }
 
     /// Reads rows one after the other, never all at once.
     pub(super) fn rows(
-        &self,
+        &mut self,
         sql: String,
         values: Vec<Bound>,
     ) -> BoxStream<'_, Result<Vec<Value>, sqlx::Error>> {
         let sql = AssertSqlSafe(sql);
         match self {
-            Self::Postgres(pool) => Box::pin(
+            Self::Postgres(lent) => Box::pin(
                 sqlx::query_with(sql, postgres_args(values))
                     .persistent(false)
-                    .fetch(pool)
+                    .fetch(&mut **lent)
                     .and_then(async |row| row.columns()),
             ),
-            Self::MySql(pool) => Box::pin(
+            Self::MySql(lent) => Box::pin(
                 sqlx::query_with(sql, mysql_args(values))
                     .persistent(false)
-                    .fetch(pool)
+                    .fetch(&mut **lent)
                     .and_then(async |row| row.columns()),
             ),
-            Self::Sqlite(pool) => Box::pin(
+            Self::Sqlite(connection) => Box::pin(
                 sqlx::query_with(sql, sqlite_args(values))
                     .persistent(false)
-                    .fetch(pool)
+                    .fetch(&mut **connection)
                     .and_then(async |row| row.columns()),
             ),
         }
     }
 
     /// Runs a statement in a transaction of its own, and counts the rows that it touched.
-    pub(super) async fn execute(&self, sql: String, values: Vec<Bound>) -> Result<u64, sqlx::Error> {
+    pub(super) async fn execute(&mut self, sql: String, values: Vec<Bound>) -> Result<u64, sqlx::Error> {
         let sql = AssertSqlSafe(sql);
         Ok(match self {
-            Self::Postgres(pool) => {
+            Self::Postgres(lent) => {
                 let query = sqlx::query_with(sql, postgres_args(values)).persistent(false);
-                query.execute(pool).await?.rows_affected()
+                query.execute(&mut **lent).await?.rows_affected()
             }
-            Self::MySql(pool) => {
+            Self::MySql(lent) => {
                 let query = sqlx::query_with(sql, mysql_args(values)).persistent(false);
-                query.execute(pool).await?.rows_affected()
+                query.execute(&mut **lent).await?.rows_affected()
             }
-            Self::Sqlite(pool) => {
+            Self::Sqlite(connection) => {
                 let query = sqlx::query_with(sql, sqlite_args(values)).persistent(false);
-                query.execute(pool).await?.rows_affected()
+                query.execute(&mut **connection).await?.rows_affected()
             }
         })
     }
 
     /// Finds out whether a statement that changes would be allowed, and changes nothing: `EXPLAIN`
     /// checks rights on PostgreSQL and MySQL; on SQLite it is run and taken back.
-    pub(super) async fn may_change(&self, sql: &str, values: Vec<Bound>) -> Result<(), sqlx::Error> {
+    pub(super) async fn may_change(&mut self, sql: &str, values: Vec<Bound>) -> Result<(), sqlx::Error> {
         match self {
             Self::Postgres(_) | Self::MySql(_) => {
                 self.rows(format!("EXPLAIN {sql}"), values).try_for_each(async |_| Ok(())).await
             }
-            Self::Sqlite(pool) => {
-                let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+            Self::Sqlite(connection) => {
+                let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
                 let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), sqlite_args(values));
                 query.persistent(false).execute(&mut *tx).await?;
                 tx.rollback().await
@@ -265,6 +296,8 @@ async fn open_postgres(connect: &Connect<'_>) -> Result<PgPool, sqlx::Error> {
     );
     PgPoolOptions::new()
         .max_connections(connect.connections_max)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
         .acquire_timeout(WAIT)
         .idle_timeout(IDLE)
         .after_connect(move |connection, _| {
@@ -290,6 +323,8 @@ async fn open_mysql(connect: &Connect<'_>) -> Result<MySqlPool, sqlx::Error> {
     let mariadb = format!("SET SESSION max_statement_time = {seconds}");
     MySqlPoolOptions::new()
         .max_connections(connect.connections_max)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection)))
         .acquire_timeout(WAIT)
         .idle_timeout(IDLE)
         .after_connect(move |connection, _| {

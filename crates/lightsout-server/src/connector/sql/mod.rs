@@ -9,7 +9,6 @@ mod checks;
 mod config;
 mod database;
 mod failure;
-mod kept;
 mod plan;
 mod presets;
 mod ready;
@@ -23,10 +22,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::{FutureExt, TryStreamExt};
+use tokio::sync::{Mutex, MutexGuard};
 
 pub use self::config::{SqlConfig, Unit};
 use self::failure::failure;
-use self::kept::Kept;
 use self::plan::{Look, Plan};
 pub use self::presets::Preset;
 use self::ready::{CHUNK, Query, Ready, Values};
@@ -46,7 +45,7 @@ pub struct Sql {
     config: SqlConfig,
     plan: Plan,
     clock: Clock,
-    ready: Kept<Ready>,
+    ready: Mutex<Option<Arc<Ready>>>,
     /// Whether a user was ever found at the configured path.
     path_is_right: AtomicBool,
 }
@@ -67,7 +66,7 @@ impl Sql {
     pub fn new(config: SqlConfig, clock: Clock) -> Result<Self, String> {
         let plan = config.check()?;
         let path_is_right = AtomicBool::new(matches!(&plan.look, Look::Scan(scan) if scan.path_is_known));
-        Ok(Self { config, plan, clock, ready: Kept::new(), path_is_right })
+        Ok(Self { config, plan, clock, ready: Mutex::new(None), path_is_right })
     }
 
     /// Says what of a configuration cannot work, without connecting.
@@ -76,7 +75,13 @@ impl Sql {
     }
 
     async fn ready(&self) -> Result<Arc<Ready>, ConnectorError> {
-        self.ready.get(Ready::new(&self.config, &self.plan).boxed()).await
+        let mut ready: MutexGuard<'_, Option<Arc<Ready>>> = self.ready.lock().await;
+        if let Some(ready) = ready.as_ref() {
+            return Ok(ready.clone());
+        }
+        let new = Arc::new(Ready::new(&self.config, &self.plan).await?);
+        *ready = Some(new.clone());
+        Ok(new)
     }
 
     fn values<'v>(&self, list: &'v [Value], after: &'v Value) -> Values<'v> {
@@ -95,20 +100,23 @@ impl Sql {
             let Some((sql, bound)) = query.bind(&ready.database, self.values(chunk, &Value::Null)) else {
                 continue;
             };
-            let mut rows = ready.database.rows(sql, bound);
-            while let Some(columns) =
-                rows.try_next().await.map_err(|e| failure(self.plan.kind, query.key(), &e))?
-            {
+            let failed = |e| failure(self.plan.kind, query.key(), &e);
+            let mut line = ready.database.line().await.map_err(failed)?;
+            let mut rows = line.rows(sql, bound);
+            while let Some(columns) = rows.try_next().await.map_err(failed)? {
                 row(columns)?;
             }
         }
         Ok(())
     }
 
-    /// A pass. After one that failed, the database is connected to anew, and asked again what it says of the
-    /// statements.
+    /// A pass. What the database said of the statements is asked again after one that cannot work.
     async fn pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
-        self.ready.trust(self.one_pass(targets, delete).boxed()).await
+        let answer = self.one_pass(targets, delete).await;
+        if matches!(answer, Err(ConnectorError::Unexpected(_))) {
+            *self.ready.lock().await = None;
+        }
+        answer
     }
 
     async fn one_pass(&self, targets: &[Target], delete: bool) -> Result<Answer, ConnectorError> {
@@ -225,8 +233,8 @@ impl Sql {
         for chunk in keys.chunks(CHUNK) {
             let values = self.values(chunk, &Value::Null);
             let Some((sql, bound)) = ready.end.bind(&ready.database, values) else { continue };
-            let done = ready.database.execute(sql, bound).await;
-            touched += done.map_err(|e| failure(self.plan.kind, ready.end.key(), &e))?;
+            let done = async { ready.database.line().await?.execute(sql, bound).await };
+            touched += done.await.map_err(|e| failure(self.plan.kind, ready.end.key(), &e))?;
         }
         match keys.iter().filter(|key| !ready.end.fits(key)).count() {
             0 => Ok(touched),
@@ -295,7 +303,7 @@ impl Connector for Sql {
     fn find<'a>(&'a self, targets: &'a [Target]) -> Answering<'a> {
         async move {
             if targets.is_empty() {
-                self.ready.trust(self.look_around().boxed()).await
+                self.look_around().await
             } else {
                 self.pass(targets, false).await
             }

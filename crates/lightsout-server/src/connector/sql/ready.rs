@@ -83,7 +83,8 @@ impl Query {
     ) -> Result<Self, ConnectorError> {
         let key = statement.purpose.key();
         let sql = statement.render(database.kind(), 1);
-        let described = database.describe(sql).await.map_err(|e| failure(database.kind(), key, &e))?;
+        let described = async { database.line().await?.describe(sql).await };
+        let described = described.await.map_err(|e| failure(database.kind(), key, &e))?;
         let query = Self { statement: statement.clone(), described, around: None };
         match columns.iter().find(|name| query.column(name).is_none()) {
             Some(missing) => Err(ConnectorError::Unexpected(format!("{key}: it selects no {missing}"))),

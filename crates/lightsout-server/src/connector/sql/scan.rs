@@ -121,10 +121,10 @@ impl Sql {
         for chunk in keys.chunks(CHUNK) {
             let bound = ready.look.bind_some(&ready.database, self.values(chunk, after));
             let (sql, bound) = bound.ok_or_else(|| ready.look.unreadable("session_key"))?;
-            let mut rows = ready.database.rows(sql, bound);
-            while let Some(columns) =
-                rows.try_next().await.map_err(|e| failure(self.plan.kind, ready.look.key(), &e))?
-            {
+            let failed = |e| failure(self.plan.kind, ready.look.key(), &e);
+            let mut line = ready.database.line().await.map_err(failed)?;
+            let mut rows = line.rows(sql, bound);
+            while let Some(columns) = rows.try_next().await.map_err(failed)? {
                 let [key, value, length] = columns.as_slice() else { continue };
                 let Some(bytes) = key.key_bytes() else { continue };
                 let owned = self.look_into(scan, &mut Seen::default(), key, value, length);
@@ -152,11 +152,11 @@ impl Sql {
                 continue;
             };
             fits = true;
-            let mut rows = ready.database.rows(sql, bound);
+            let failed = |e| failure(self.plan.kind, ready.look.key(), &e);
+            let mut line = ready.database.line().await.map_err(failed)?;
+            let mut rows = line.rows(sql, bound);
             let (mut count, mut last) = (0, None);
-            while let Some(columns) =
-                rows.try_next().await.map_err(|e| failure(self.plan.kind, ready.look.key(), &e))?
-            {
+            while let Some(columns) = rows.try_next().await.map_err(failed)? {
                 let [key, value, length] = columns.as_slice() else { continue };
                 row(key, value, length);
                 (count, last) = (count + 1, Some(key.clone()));

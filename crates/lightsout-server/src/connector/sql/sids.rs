@@ -1,12 +1,14 @@
 //! What an OpenID Provider's own store says of sessions at a relying party: one statement that reads.
 
-use futures_util::{FutureExt, TryStreamExt};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
+use tokio::sync::Mutex;
 
 use super::ConnectorError;
 use super::database::{Connect, Database, Kind};
 use super::failure::failure;
-use super::kept::Kept;
 use super::ready::{CHUNK, Query, Values};
 use super::statement::{Purpose, Statement};
 use super::value::{Times, Value};
@@ -34,7 +36,7 @@ pub(crate) struct Sids {
     url: Secret,
     kind: Kind,
     statement: Statement,
-    ready: Kept<(Database, Query)>,
+    ready: Mutex<Option<Arc<(Database, Query)>>>,
 }
 
 impl Sids {
@@ -43,7 +45,7 @@ impl Sids {
         let kind =
             Kind::of(url.0.expose_secret()).ok_or("sids_url begins with postgres:, mysql: or sqlite:")?;
         let statement = Statement::read(Purpose::Sids, sql, kind)?;
-        Ok(Self { url, kind, statement, ready: Kept::new() })
+        Ok(Self { url, kind, statement, ready: Mutex::new(None) })
     }
 
     /// The sessions of these subjects at one relying party. What the database said of the statement is
@@ -54,24 +56,40 @@ impl Sids {
         client_id: &str,
         now_ms: i64,
     ) -> Result<Vec<Shown>, ConnectorError> {
-        self.ready.trust(self.find_now(subjects, client_id, now_ms).boxed()).await
+        let ready = self.ready().await?;
+        let found = self.find_with(&ready, subjects, client_id, now_ms).await;
+        if matches!(found, Err(ConnectorError::Unexpected(_))) {
+            *self.ready.lock().await = None;
+        }
+        found
     }
 
-    async fn find_now(
+    async fn ready(&self) -> Result<Arc<(Database, Query)>, ConnectorError> {
+        let mut ready = self.ready.lock().await;
+        if let Some(ready) = ready.as_ref() {
+            return Ok(ready.clone());
+        }
+        let new = Arc::new(self.connect().await?);
+        *ready = Some(new.clone());
+        Ok(new)
+    }
+
+    async fn find_with(
         &self,
+        (database, query): &(Database, Query),
         subjects: &[String],
         client_id: &str,
         now_ms: i64,
     ) -> Result<Vec<Shown>, ConnectorError> {
-        let ready = self.ready.get(self.connect().boxed()).await?;
-        let (database, query) = &*ready;
         let list: Vec<Value> = subjects.iter().cloned().map(Value::Text).collect();
         let mut found = Vec::new();
         for chunk in list.chunks(CHUNK) {
             let values = Values { list: chunk, after: &Value::Null, limit: 0, now_ms, client_id };
             let Some((sql, bound)) = query.bind(database, values) else { continue };
-            let mut rows = database.rows(sql, bound);
-            while let Some(row) = rows.try_next().await.map_err(|e| failure(self.kind, query.key(), &e))? {
+            let failed = |e| failure(self.kind, query.key(), &e);
+            let mut line = database.line().await.map_err(failed)?;
+            let mut rows = line.rows(sql, bound);
+            while let Some(row) = rows.try_next().await.map_err(failed)? {
                 let [subject, sid, sub] =
                     [query.text(&row, "subject")?, query.text(&row, "sid")?, query.text(&row, "sub")?];
                 let (Some(subject), Some(sid)) = (subject, sid.filter(|sid| !sid.is_empty())) else {

@@ -24,7 +24,7 @@ pub(super) enum Value {
     Other,
 }
 
-/// How the begins in a column are meant.
+/// How the times in a column are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
     /// The milliseconds of a number's unit.
@@ -66,7 +66,7 @@ impl Value {
         }
     }
 
-    /// A begin. What could be read in two ways is unknown: read wrongly, it could spare an old session.
+    /// A time. What could be read in two ways is unknown: a begin read wrongly could spare an old session.
     pub(super) fn time_ms(&self, times: Times) -> Option<i64> {
         match self {
             Self::Time(ms) => Some(*ms),
@@ -108,7 +108,8 @@ impl Columns for SqliteRow {
                     _ if null => Value::Null,
                     "INTEGER" => Value::Int(self.try_get_unchecked(n)?),
                     "REAL" => Value::Float(self.try_get_unchecked(n)?),
-                    "TEXT" => Value::Text(self.try_get_unchecked(n)?),
+                    // SQLite holds what it is given, whatever it calls it.
+                    "TEXT" => String::from_utf8(self.try_get_unchecked(n)?).map_or(Value::Other, Value::Text),
                     "BLOB" => Value::Bytes(self.try_get_unchecked(n)?),
                     _ => Value::Other,
                 })

@@ -1,5 +1,6 @@
 //! A vendor's API under the suite, by a full recipe and by one without begins; and what is its own.
 
+mod listing;
 mod semantics;
 mod time;
 mod vendor;

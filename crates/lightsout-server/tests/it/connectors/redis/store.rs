@@ -1,6 +1,6 @@
 //! What a Redis store may hold besides sessions, and what is said of it.
 
-use lightsout_server::connector::{Answer, Connector, Reply};
+use lightsout_server::connector::{Answer, Connector, Reply, Told};
 use redis::AsyncCommands;
 use serde_json::json;
 
@@ -164,7 +164,9 @@ async fn spring_sessions_are_ended_by_their_index() {
     let mut pipe = redis::pipe();
     for (who, id, began) in [("ann", "id-1", 1_000_i64), ("ann", "id-2", 3_000), ("bob", "id-3", 1_000)] {
         let long = [b"\xac\xed\x00\x05sr\x00\x0ejava.lang.Long".as_slice(), &began.to_be_bytes()].concat();
-        pipe.cmd("HSET").arg(format!("{namespace}sessions:{id}")).arg("creationTime").arg(long).ignore();
+        let seen = began + 7;
+        let times = [("creationTime", long), ("lastAccessedTime", seen.to_string().into_bytes())];
+        pipe.hset_multiple(format!("{namespace}sessions:{id}"), &times).ignore();
         pipe.cmd("SET").arg(format!("{namespace}sessions:expires:{id}")).arg("").ignore();
         pipe.cmd("SADD").arg(set(who)).arg(java(id)).ignore();
     }
@@ -175,6 +177,8 @@ async fn spring_sessions_are_ended_by_their_index() {
     let targets = [target("ann", 2_000), target("eve", 2_000)];
     let found = connector.find(&targets).await.expect("found").replies;
     assert_eq!(counts(&found), [1, 0]);
+    let Reply::Sessions(anns) = &found[0] else { panic!("{found:?}") };
+    assert_eq!(anns[0].told, Told { last_seen_at: Some(1_007), ..Told::from(Some(1_000)) });
     assert_eq!(connector.end(&targets).await.expect("ended").replies, found);
     assert_eq!(counts(&connector.find(&targets).await.expect("gone").replies), [0, 0]);
     let exists = async |key: String| -> bool {

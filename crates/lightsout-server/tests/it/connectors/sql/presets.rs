@@ -186,22 +186,27 @@ async fn devices_and_addresses_are_told_where_a_package_stores_them() {
     }
 }
 
+/// Columns for people to read that hold what nobody can read: of another type, or no text at all.
 #[tokio::test]
 async fn what_is_only_for_people_to_read_never_keeps_a_session_from_its_end() {
-    let store = SqlStore::new(Base::Postgres, Layout::Find).await;
-    store.sign_in("ann", "a1", Some(1_000)).await;
-    let s = &store.tables.sessions;
-    let find = format!(
-        "SELECT who AS subject, k AS session_key, point(1, 2) AS last_seen_at, inet '192.0.2.1' AS address, now() AS device \
-         FROM {s} WHERE who IN (:subjects)"
-    );
-    let config = SqlConfig {
-        find_sql: Some(find),
-        ..store.layout.config(Base::Postgres, &store.tables, &store.database.url)
-    };
-    let clock = lightsout_server::clock::Clock::system();
-    let connector = lightsout_server::connector::Sql::new(config, clock).expect("a configuration");
-    assert_eq!(told(&connector).await, Told::default());
-    let ended = connector.end(&[target("ann", 1_000)]).await.expect("ended").replies;
-    assert_eq!(counts(&ended), [1]);
+    for base in BASES {
+        let store = SqlStore::new(base, Layout::Find).await;
+        store.sign_in("ann", "a1", Some(1_000)).await;
+        let strange = base.pick(
+            "point(1, 2) AS last_seen_at, inet '192.0.2.1' AS address, now() AS device",
+            "ST_GeomFromText('POINT(1 2)') AS last_seen_at, NOW() AS address, NULL AS device",
+            "'soon' AS last_seen_at, CAST(x'ff41' AS TEXT) AS address, 1.5 AS device",
+        );
+        let find = format!(
+            "SELECT who AS subject, k AS session_key, {strange} FROM {} WHERE who IN (:subjects)",
+            base.name(&store.tables.sessions)
+        );
+        let config = store.layout.config(base, &store.tables, &store.database.url);
+        let config = SqlConfig { find_sql: Some(find), ..config };
+        let clock = lightsout_server::clock::Clock::system();
+        let connector = lightsout_server::connector::Sql::new(config, clock).expect("a configuration");
+        assert_eq!(told(&connector).await, Told::default(), "{base:?}");
+        let ended = connector.end(&[target("ann", 1_000)]).await.expect("ended").replies;
+        assert_eq!(counts(&ended), [1], "{base:?}");
+    }
 }
