@@ -68,7 +68,8 @@ pub struct Found {
     pub more_groups: bool,
 }
 
-/// Finds people and groups whose name or login begins with a text, in any case, or whose id it is.
+/// Finds people and groups with a login or a word of their name that begins with a text, in any case, or
+/// whose id it is.
 pub async fn search(app: &App, caller: &Caller, term: &str) -> Result<Found, Error> {
     let reach = Reach::of(app, caller).await?;
     let enterprise = caller.enterprise_id.0.as_str();
@@ -79,9 +80,19 @@ pub async fn search(app: &App, caller: &Caller, term: &str) -> Result<Found, Err
     people.extend(app.db.list_users_by_name(enterprise, term, among, limit).await?);
     let mut seen = HashSet::new();
     people.retain(|person| seen.insert(person.user_id.clone()));
+    if people.len() <= FOUND_MAX {
+        let more = app.db.list_users_by_word(enterprise, term, among, limit).await?;
+        people.extend(more.into_iter().filter(|person| !seen.contains(&person.user_id)));
+    }
     let by_id = app.db.find_group(enterprise, term.trim()).await?;
     let mut groups: Vec<GroupRow> = by_id.into_iter().filter(|group| reach.holds(&group.group_id)).collect();
     groups.extend(app.db.list_groups_by_name(enterprise, term, among, limit).await?);
+    let mut seen = HashSet::new();
+    groups.retain(|group| seen.insert(group.group_id.clone()));
+    if groups.len() <= FOUND_MAX {
+        let more = app.db.list_groups_by_word(enterprise, term, among, limit).await?;
+        groups.extend(more.into_iter().filter(|group| !seen.contains(&group.group_id)));
+    }
     let (more_people, more_groups) = (people.len() > FOUND_MAX, groups.len() > FOUND_MAX);
     people.truncate(FOUND_MAX);
     groups.truncate(FOUND_MAX);

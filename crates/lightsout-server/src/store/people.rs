@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::args;
+use crate::domain::fold::fold;
 use crate::store::directory::prefix_range;
 use crate::store::{Chosen, Db, DbError, GroupRow, MembershipRow, TerminationRow, Tx, UserRow};
 
@@ -27,6 +28,33 @@ impl Db {
              ORDER BY name_folded, user_id
              LIMIT $6",
             args![groups, enterprise_id, term, end, only, limit],
+        )
+        .await
+    }
+
+    /// Lists people of a tenant in whose name a word after the first starts with `term`, by name, as
+    /// [`Self::list_users_by_name`] does. It reads every name of the tenant.
+    pub async fn list_users_by_word(
+        &self,
+        enterprise_id: &str,
+        term: &str,
+        among: Option<&[String]>,
+        limit: i64,
+    ) -> Result<Vec<UserRow>, DbError> {
+        let (word, part) = later_word(term);
+        let (groups, only) = of_groups(among);
+        self.fetch(
+            // All names from users_by_name, and only the rows that are found.
+            "SELECT * FROM users u
+             WHERE user_id IN (SELECT user_id FROM users
+                               WHERE enterprise_id = $2
+                                 AND (name_folded LIKE $3 ESCAPE '\\' OR name_folded LIKE $4 ESCAPE '\\'))
+               AND service_of IS NULL
+               AND ($5 = 0 OR EXISTS (SELECT 1 FROM memberships m
+                                      WHERE m.user_id = u.user_id AND m.group_id IN {texts $1}))
+             ORDER BY name_folded, user_id
+             LIMIT $6",
+            args![groups, enterprise_id, word, part, only, limit],
         )
         .await
     }
@@ -93,6 +121,28 @@ impl Db {
              ORDER BY name_folded
              LIMIT $6",
             args![groups, enterprise_id, start, end, only, limit],
+        )
+        .await
+    }
+
+    /// Lists groups of a tenant in whose name a word after the first starts with `term`, by name; with
+    /// `among`, only these.
+    pub async fn list_groups_by_word(
+        &self,
+        enterprise_id: &str,
+        term: &str,
+        among: Option<&[String]>,
+        limit: i64,
+    ) -> Result<Vec<GroupRow>, DbError> {
+        let (word, part) = later_word(term);
+        let (groups, only) = of_groups(among);
+        self.fetch(
+            "SELECT group_id, enterprise_id, name, profile, created_at, modified_at FROM groups
+             WHERE enterprise_id = $2 AND (name_folded LIKE $3 ESCAPE '\\' OR name_folded LIKE $4 ESCAPE '\\')
+               AND ($5 = 0 OR group_id IN {texts $1})
+             ORDER BY name_folded
+             LIMIT $6",
+            args![groups, enterprise_id, word, part, only, limit],
         )
         .await
     }
@@ -304,6 +354,15 @@ impl Tx {
 }
 
 /// What statements compare a list of groups with: the list, and whether it counts at all.
+/// Patterns of folded names in which a word, or a part of a double name, starts with `term`.
+fn later_word(term: &str) -> (String, String) {
+    let mut term = fold(term);
+    for wild in ['\\', '%', '_'] {
+        term = term.replace(wild, &format!("\\{wild}"));
+    }
+    (format!("% {term}%"), format!("%-{term}%"))
+}
+
 fn of_groups(among: Option<&[String]>) -> (Value, i64) {
     (Value::from(among.unwrap_or_default()), i64::from(among.is_some()))
 }

@@ -60,7 +60,7 @@ fn results(term: &str, found: &Found) -> Markup {
             div.panel role="status" {
                 p { "Nothing begins with " strong { (term) } "." }
                 p.hint {
-                    "A search goes over logins, names from their first letter, and whole ids. Try the login, or the first name. Whoever was deleted is not found; their past terminations are in the log."
+                    "A search goes over the beginnings of logins and of the words of names, and over whole ids. Try less of the name, or the login. Whoever was deleted is not found; their past terminations are in the log."
                 }
             }
         };

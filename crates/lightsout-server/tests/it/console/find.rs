@@ -76,10 +76,19 @@ both! {
         browser.get("/console?q=uni").await.says("Union").says(&format!("/console/groups/{group}"));
         browser.get(&format!("/console?q={una}")).await.says("Una Stone").says_not("Unar");
         browser.get(&format!("/console?q={group}")).await.says("Union");
-        browser.get("/console?q=stone").await.says("Nothing begins with").says_not("Una Stone");
+        named(h, "Ottilie Kay-Stone", "ok@acme.example", Role::User).await;
+        browser.get("/console?q=Stone").await.says("Una Stone").says("Ottilie Kay-Stone").says_not("Unar");
+        browser.get("/console?q=kay-s").await.says("Ottilie Kay-Stone").says_not("Una Stone");
+        browser.get("/console?q=tone").await.says("Nothing begins with");
+        h.group("Trade Union", &[]).await;
+        let shown = browser.get("/console?q=union").await;
+        shown.says("Trade Union");
+        assert_eq!(shown.body.matches("/console/groups/").count(), 2, "each once");
         // Wild cards of SQL are letters like others.
         browser.get("/console?q=%25").await.says("Nothing begins with");
         browser.get("/console?q=_na").await.says("Nothing begins with");
+        browser.get("/console?q=st_ne").await.says("Nothing begins with");
+        browser.get("/console?q=%5C").await.says("Nothing begins with");
         browser.get("/console?q=%00").await.is(400);
     }
 }
