@@ -353,7 +353,6 @@ impl Tx {
     }
 }
 
-/// What statements compare a list of groups with: the list, and whether it counts at all.
 /// Patterns of folded names in which a word, or a part of a double name, starts with `term`.
 fn later_word(term: &str) -> (String, String) {
     let mut term = fold(term);
@@ -363,6 +362,7 @@ fn later_word(term: &str) -> (String, String) {
     (format!("% {term}%"), format!("%-{term}%"))
 }
 
+/// What statements compare a list of groups with: the list, and whether it counts at all.
 fn of_groups(among: Option<&[String]>) -> (Value, i64) {
     (Value::from(among.unwrap_or_default()), i64::from(among.is_some()))
 }
