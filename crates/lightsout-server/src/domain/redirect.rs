@@ -53,7 +53,9 @@ fn may_register_web(scheme: &str, rest: &str) -> Result<(), &'static str> {
         return Err("http is for loopback only (127.0.0.1, [::1], localhost); elsewhere it is https");
     }
     if !is_host(host) {
-        return Err("the host of a redirect URI is a name in lower case, or an address");
+        return Err(
+            "the host of a redirect URI is a name in lower case, or a whole address such as 192.0.2.1 or [2001:db8::1]",
+        );
     }
     Ok(())
 }
