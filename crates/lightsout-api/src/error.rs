@@ -31,12 +31,17 @@ pub struct ClientError {
 
 /// Error body of `/oauth2/*` (RFC 6749, section 5.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OAuth2Error {
     /// A word for programs, such as `invalid_grant`.
     pub error: String,
     /// A sentence for people.
     #[serde(default)]
     pub error_description: String,
+    /// What exactly was wrong, where that can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub context_info: Option<Value>,
 }
 
 /// Error body of `/v1` (RFC 9457, `application/problem+json`).

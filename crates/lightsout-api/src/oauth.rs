@@ -46,12 +46,16 @@ pub struct Introspection {
     /// Space-separated scopes; absent for sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// When the session began, in seconds since 1970.
+    /// When the session or token began, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iat: Option<i64>,
-    /// When it expires, in seconds since 1970.
+    /// Until when this answer may be kept, in seconds since 1970: when the session or token expires, or
+    /// sooner where the asking app has an `introspection_cache_s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exp: Option<i64>,
+    /// When the session or token expires, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_expires_at: Option<i64>,
     /// `session` or `bearer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_type: Option<String>,

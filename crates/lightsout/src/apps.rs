@@ -1,12 +1,44 @@
 //! The parts of `lightsout admin` that are about apps.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::Context;
 use clap::Subcommand;
 use lightsout_server::app::App;
 use lightsout_server::ops::admin;
 use serde_json::{Value, json};
+
+/// The longest time that an answer of introspection may be kept: a day.
+const CACHE_TIME_MAX_S: u32 = 86_400;
+
+/// Seconds that an answer of introspection may be kept; none (`off`): until the session expires.
+#[derive(Clone, Copy)]
+pub(crate) struct CacheTime(Option<u32>);
+
+impl FromStr for CacheTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let seconds = text.parse().ok().filter(|seconds| *seconds <= CACHE_TIME_MAX_S);
+        seconds
+            .map(|seconds| Self(Some(seconds)))
+            .ok_or_else(|| format!("a number of seconds from 0 to {CACHE_TIME_MAX_S}, or off"))
+    }
+}
+
+impl fmt::Display for CacheTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(seconds) => seconds.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Apps {
@@ -39,6 +71,9 @@ pub(crate) enum Apps {
         /// Where a browser may be sent back to after a sign-in; may stand several times.
         #[arg(long = "redirect-uri", value_name = "URI")]
         redirect_uris: Vec<String>,
+        /// Seconds that it may keep an active answer of introspection, or `off`: until the session expires.
+        #[arg(long, value_name = "SECONDS", default_value_t = CacheTime(Some(admin::INTROSPECTION_CACHE_S)))]
+        introspection_cache_s: CacheTime,
         /// Makes it a public client, which has no secret: a program on people's devices.
         #[arg(long, requires = "redirect_uris", conflicts_with_all = ["rights", "may_end_admins", "user_tokens", "box_audience"])]
         public: bool,
@@ -49,6 +84,18 @@ pub(crate) enum Apps {
         /// The app's client id.
         #[arg(long, value_name = "ID")]
         client_id: String,
+    },
+    /// Sets how long an app may keep an active answer of introspection.
+    ///
+    /// Resource servers accept a session until `exp` of the answer that they keep, ended or not.
+    #[command(after_help = "Example:\n  lightsout admin introspection-cache --client-id app_1 --seconds 2")]
+    IntrospectionCache {
+        /// The app's client id.
+        #[arg(long, value_name = "ID")]
+        client_id: String,
+        /// Seconds, or `off`: until the session expires.
+        #[arg(long, value_name = "SECONDS")]
+        seconds: CacheTime,
     },
     /// Adds a public key to an app, for signed assertions (JWT).
     #[command(after_help = "Example:\n  lightsout admin key --client-id app_1 --public-key app.pem")]
@@ -75,6 +122,7 @@ impl Apps {
                 user_tokens,
                 box_audience,
                 redirect_uris,
+                introspection_cache_s,
                 public,
             } => {
                 let new = admin::NewApp {
@@ -86,6 +134,7 @@ impl Apps {
                     user_tokens,
                     box_audience,
                     redirect_uris,
+                    introspection_cache_s: introspection_cache_s.0,
                 };
                 if public { create_public(app, &new).await } else { create(app, &new).await }
             }
@@ -95,6 +144,11 @@ impl Apps {
                     "client_secret  {secret}\n\nIt is shown this once. The old secret is dead; tokens live on."
                 );
                 Ok((json!({"client_id": client_id, "client_secret": secret}), text))
+            }
+            Self::IntrospectionCache { client_id, seconds } => {
+                admin::set_introspection_cache(app, &client_id, seconds.0).await?;
+                let text = format!("introspection_cache_s  {seconds}");
+                Ok((json!({"client_id": client_id, "introspection_cache_s": seconds.0}), text))
             }
             Self::Key { client_id, public_key } => {
                 let pem = std::fs::read_to_string(&public_key)

@@ -82,6 +82,8 @@ pub struct Caller {
     pub rights: Vec<String>,
     /// The app that the token was given to.
     pub client_id: Option<ClientId>,
+    /// How many seconds that app may keep an active answer of introspection; none: until the session expires.
+    pub introspection_cache_s: Option<i64>,
     /// Who sent the token, if `As-User` named somebody else.
     pub sent_by: Option<Person>,
 }

@@ -79,9 +79,10 @@ pub struct Shown {
     pub used_at: Option<i64>,
     /// When it expires.
     pub expires_at: i64,
-    /// Whether any token that it was exchanged for was used.
+    /// Whether anything that it was exchanged for was used: a refresh token, or an access token.
     pub successor_used: bool,
-    /// Whether another token that came of the same predecessor was used.
+    /// Whether another refresh token that came of the same predecessor was used, or the access token that was
+    /// given with it.
     pub sibling_used: bool,
 }
 

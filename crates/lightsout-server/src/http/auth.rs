@@ -23,18 +23,23 @@ impl FromRequestParts<Arc<Web>> for Authed {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Failure> {
-        let token = bearer(&parts.headers).ok_or_else(Failure::unauthorized)?;
-        let as_user = match parts.headers.get("as-user") {
-            Some(value) => Some(value.to_str().map_err(|_| Failure::bad_request("As-User is a user id"))?),
-            None => None,
-        };
-        let caller = tokens::authenticate(&web.app, token, as_user).await?;
+        let caller = by_token(web, &parts.headers).await?;
         web.limits.take(Quota::of(&parts.method, parts.uri.path()), &caller)?;
         if parts.uri.path().starts_with("/2.0") {
             check_box_version(&parts.headers)?;
         }
         Ok(Self(caller))
     }
+}
+
+/// The caller behind a bearer token, and behind `As-User` if it is sent.
+pub(super) async fn by_token(web: &Web, headers: &HeaderMap) -> Result<Arc<Caller>, Failure> {
+    let token = bearer(headers).ok_or_else(Failure::unauthorized)?;
+    let as_user = match headers.get("as-user") {
+        Some(value) => Some(value.to_str().map_err(|_| Failure::bad_request("As-User is a user id"))?),
+        None => None,
+    };
+    Ok(tokens::authenticate(&web.app, token, as_user).await?)
 }
 
 /// The token of `Authorization: Bearer`, the scheme in any case.

@@ -1,13 +1,19 @@
-//! Which client asks for tokens: by the form, or by HTTP Basic (RFC 6749, section 2.3.1).
+//! Which client is asking: by the form, or by HTTP Basic (RFC 6749, section 2.3.1).
+
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Web;
+use super::auth::{bearer, by_token};
 use super::failure::Failure;
+use super::limits::Quota;
+use crate::domain::access::Caller;
 use crate::ops::Error;
 use crate::ops::clients::{self, Client};
+use crate::ops::tokens::{self, AuthError};
 
 /// What a client says of itself, in one of the two ways.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,10 +45,48 @@ pub(super) async fn authenticate(
     Ok(client)
 }
 
+/// The caller of introspection: a confidential app by its id and secret (RFC 7662, section 2.1), or whoever
+/// holds a bearer token. A token is not looked at where the form has a secret.
+pub(super) async fn introspector(
+    web: &Web,
+    headers: &HeaderMap,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+) -> Result<Arc<Caller>, Failure> {
+    let by_secret = is_basic(headers) || client_secret.as_ref().is_some_and(|secret| !secret.is_empty());
+    let caller = if by_secret {
+        let credentials = read(headers, client_id, client_secret)?;
+        let secret = credentials.secret.unwrap_or_default();
+        tokens::authenticate_app(&web.app, &credentials.client_id, &secret).await.map_err(
+            |error| match error {
+                AuthError::Invalid => Failure::basic("The client credentials are not valid"),
+                error => error.into(),
+            },
+        )?
+    } else if bearer(headers).is_some() {
+        by_token(web, headers).await?
+    } else {
+        let message = "Send the app's client id and secret by HTTP Basic or in the form, or a bearer token";
+        return Err(Failure::basic(message));
+    };
+    web.limits.take(Quota::Introspections, &caller)?;
+    Ok(caller)
+}
+
+/// Whether the `Authorization` header is HTTP Basic, well-formed or not.
+fn is_basic(headers: &HeaderMap) -> bool {
+    let scheme =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().split(|b| *b == b' ').next());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"))
+}
+
+/// Another header than Basic is ignored where the form names a client: Box's SDKs send their own token along
+/// when they revoke one.
 fn read(headers: &HeaderMap, id: Option<String>, secret: Option<String>) -> Result<Credentials, Failure> {
     let sent = |text: &String| !text.is_empty();
     let (id, secret) = (id.filter(sent), secret.filter(sent));
-    let Some(header) = headers.get(header::AUTHORIZATION) else {
+    let header = headers.get(header::AUTHORIZATION).filter(|_| is_basic(headers) || id.is_none());
+    let Some(header) = header else {
         let client_id = id.ok_or_else(|| {
             let message = "Send client_id and client_secret, in the form or by HTTP Basic";
             Failure::new(StatusCode::BAD_REQUEST, "invalid_client", message)
@@ -117,7 +161,13 @@ mod tests {
             (Some(encoded("a:s")), some("a"), some("s"), Err("invalid_request")),
             (Some(encoded("a")), None, None, Err("invalid_client")),
             (Some("Basic ä".to_owned()), None, None, Err("invalid_client")),
-            (Some("Bearer x".to_owned()), some("a"), some("s"), Err("invalid_client")),
+            (Some("Bearer x".to_owned()), some("a"), some("s"), Ok(of("a", Some("s"), false))),
+            (Some("Bearer x".to_owned()), some("a"), None, Ok(of("a", None, false))),
+            (Some("Bearer x".to_owned()), None, some("s"), Err("invalid_client")),
+            (Some("Bearer x".to_owned()), None, None, Err("invalid_client")),
+            (Some("Basic ä".to_owned()), some("a"), some("s"), Err("invalid_client")),
+            (Some("Basic".to_owned()), some("a"), some("s"), Err("invalid_client")),
+            (Some("Basically x".to_owned()), some("a"), some("s"), Ok(of("a", Some("s"), false))),
         ] {
             let read = read(&headers(header.as_deref()), id, secret).map_err(|failure| failure.code);
             assert_eq!(read, expected, "{header:?}");

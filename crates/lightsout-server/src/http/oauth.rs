@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use lightsout_api::{AccessToken, Introspection, Problem};
+use lightsout_api::{AccessToken, Introspection, OAuth2Error};
 use serde::{Deserialize, Serialize};
 
 use super::Web;
-use super::auth::{Authed, peer};
-use super::client_auth::authenticate;
+use super::auth::peer;
+use super::client_auth::{authenticate, introspector};
 use super::failure::Failure;
 use super::request::FormBody;
 use crate::ops::clients::Client;
@@ -218,22 +218,29 @@ pub(super) struct IntrospectForm {
     /// Taken and ignored (RFC 7662).
     #[serde(rename = "token_type_hint")]
     _token_type_hint: Option<String>,
+    /// The asking app, where it shows who it is in the form.
+    client_id: Option<String>,
+    /// Its secret.
+    client_secret: Option<String>,
 }
 
 /// Says whether a session or token may be used at this moment (RFC 7662).
 ///
-/// The caller's app needs the right `introspect`.
+/// The caller's app needs the right `introspect`. It shows who it is by its client id and secret, by HTTP
+/// Basic or in the form, or by a bearer token.
 #[utoipa::path(post, path = "/oauth2/introspect", tag = "sessions",
     request_body(content = IntrospectForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What is known of it; an inactive one says no more", body = IntrospectionReply),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    ))]
+        (status = "default", description = "An error (RFC 6749, section 5.2)", body = OAuth2Error),
+    ),
+    security(("basic" = []), ("bearer" = [])))]
 pub(super) async fn introspect(
     State(web): State<Arc<Web>>,
-    Authed(caller): Authed,
+    headers: HeaderMap,
     FormBody(form): FormBody<IntrospectForm>,
 ) -> Result<Json<Introspection>, Failure> {
+    let caller = introspector(&web, &headers, form.client_id, form.client_secret).await?;
     Ok(Json(sessions::introspect(&web.app, &caller, &form.token).await?))
 }
 
@@ -248,6 +255,7 @@ pub(super) struct IntrospectionReply {
     scope: Option<String>,
     iat: Option<i64>,
     exp: Option<i64>,
+    session_expires_at: Option<i64>,
     token_type: Option<String>,
 }
 

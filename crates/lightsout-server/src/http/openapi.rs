@@ -22,8 +22,10 @@ struct Document;
 /// The document as a value.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
-    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-    document.components.get_or_insert_default().add_security_scheme("bearer", bearer);
+    let components = document.components.get_or_insert_default();
+    for (name, scheme) in [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)] {
+        components.add_security_scheme(name, SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build()));
+    }
     document
 }
 

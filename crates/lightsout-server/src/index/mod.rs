@@ -319,14 +319,17 @@ impl Index {
         });
     }
 
-    /// Finds the caller behind a token, from memory where it can be; none: the token may not be used.
+    /// Finds the caller behind a token, or behind an app's own credentials, from memory where it can be;
+    /// none: it may not be used. `hash` is the SHA-256 of what was shown, and `read` reads what it stands
+    /// for from the database.
     pub async fn find_caller(
         &self,
-        token_hash: &str,
+        hash: &str,
+        read: impl Future<Output = Result<Option<TokenFacts>, DbError>>,
         caller: impl FnOnce(TokenFacts) -> Caller,
     ) -> Result<Option<Arc<Caller>>, DbError> {
         self.fresh().await?;
-        let Some(key) = Key::of(token_hash) else { return Ok(None) };
+        let Some(key) = Key::of(hash) else { return Ok(None) };
         let (now, elapsed_ms) = (self.clock.now_ms(), self.clock.elapsed_ms());
         match self.tokens.find(key, now, elapsed_ms) {
             Known::Caller(caller) => return Ok(Some(caller)),
@@ -334,8 +337,7 @@ impl Index {
             Known::Nothing => {}
         }
         let as_of = self.as_of();
-        let found = self.db.find_token(token_hash).await?;
-        let Some(facts) = found.filter(|facts| facts.is_active(now)) else { return Ok(None) };
+        let Some(facts) = read.await?.filter(|facts| facts.is_active(now)) else { return Ok(None) };
         let caller = Arc::new(caller(facts.clone()));
         self.within(as_of.epoch, || {
             let person = self.people.person(&facts.user_id, &facts.enterprise_id);

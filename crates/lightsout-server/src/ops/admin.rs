@@ -48,8 +48,11 @@ pub async fn create_enterprise(
     Ok((enterprise_id.into(), admin.user_id.into()))
 }
 
+/// How many seconds a new app may keep an active answer of introspection, unless the operator says otherwise.
+pub const INTROSPECTION_CACHE_S: u32 = 2;
+
 /// An app to make.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct NewApp {
     /// The tenant.
     pub enterprise_id: String,
@@ -67,6 +70,24 @@ pub struct NewApp {
     pub box_audience: bool,
     /// Where a browser may be sent back to after a sign-in.
     pub redirect_uris: Vec<String>,
+    /// How many seconds it may keep an active answer of introspection; none: until the session expires.
+    pub introspection_cache_s: Option<u32>,
+}
+
+impl Default for NewApp {
+    fn default() -> Self {
+        Self {
+            enterprise_id: String::new(),
+            name: String::new(),
+            scopes: Vec::new(),
+            rights: Vec::new(),
+            may_end_admins: false,
+            user_tokens: false,
+            box_audience: false,
+            redirect_uris: Vec::new(),
+            introspection_cache_s: Some(INTROSPECTION_CACHE_S),
+        }
+    }
 }
 
 /// Makes an app and its service account. The secret is returned this once.
@@ -132,6 +153,7 @@ async fn insert_app(app: &App, new: &NewApp, secret: Option<&str>) -> Result<Cli
         public_at: secret.is_none().then_some(now),
         secret_rotated_at: None,
         last_used_at: None,
+        introspection_cache_s: new.introspection_cache_s.filter(|_| secret.is_some()).map(i64::from),
     };
     let mut tx = app.db.begin().await?;
     tx.insert_user(&account).await?;
@@ -151,10 +173,32 @@ pub async fn rotate_secret(app: &App, client_id: &str) -> Result<String, Error> 
         return Err(Error::invalid("this is a public app: it has no secret"));
     }
     let source = json!({"type": "app", "id": client_id, "name": row.name});
-    let events = vec![by_operator("APP_SECRET_ROTATED", source)];
+    let events = vec![by_operator("APP_SECRET_ROTATED", source), account_edited(&row)];
     tx.append_events(&row.enterprise_id, now, &app.random, events).await?;
     app.commit(tx).await?;
     Ok(secret)
+}
+
+/// Sets how many seconds an app may keep an active answer of introspection; none: until the session expires.
+pub async fn set_introspection_cache(app: &App, client_id: &str, seconds: Option<u32>) -> Result<(), Error> {
+    let row = app.db.find_app(client_id).await?.ok_or_else(|| Error::not_found("client_id", client_id))?;
+    if row.public_at.is_some() {
+        return Err(Error::invalid("this is a public app: it cannot ask for introspection"));
+    }
+    let mut tx = app.db.begin().await?;
+    tx.set_introspection_cache(client_id, seconds.map(i64::from)).await?;
+    let source = json!({"type": "app", "id": client_id, "name": row.name});
+    let mut changed = by_operator("APP_CHANGED", source);
+    changed.body["additional_details"]["introspection_cache_s"] = json!(seconds);
+    let events = vec![changed, account_edited(&row)];
+    tx.append_events(&row.enterprise_id, app.clock.now_ms(), &app.random, events).await?;
+    app.commit(tx).await?;
+    Ok(())
+}
+
+/// The event by which nodes forget what they keep in memory of an app's service account.
+fn account_edited(row: &AppRow) -> NewEvent {
+    by_operator("EDIT_USER", json!({"type": "user", "id": row.service_user_id, "name": row.name}))
 }
 
 /// Adds an RSA public key to an app.

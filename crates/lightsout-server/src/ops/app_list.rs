@@ -31,6 +31,8 @@ pub struct AppView {
     pub secret_rotated_at: Option<i64>,
     /// When it was given a token last.
     pub last_used_at: Option<i64>,
+    /// How many seconds it may keep an active answer of introspection; none: until the session expires.
+    pub introspection_cache_s: Option<i64>,
 }
 
 /// What only the server's operator gives to an app.
@@ -85,6 +87,7 @@ fn view(row: AppRow, keys: u64) -> AppView {
         created_at: row.created_at,
         secret_rotated_at: row.secret_rotated_at,
         last_used_at: row.last_used_at,
+        introspection_cache_s: row.introspection_cache_s,
         client_id: row.client_id,
         name: row.name,
     }

@@ -133,8 +133,8 @@ async fn give(
 ) -> Result<Given, Error> {
     let now = app.clock.now_ms();
     let (access_token, refresh_token) = (app.random.secret(), app.random.secret());
-    let expires_at = now + app.settings.refresh_life_ms;
-    tx.insert_refresh_token(&grant.grant_id, &sha256(&refresh_token), replaces, now, expires_at).await?;
+    let (refresh_hash, expires_at) = (sha256(&refresh_token), now + app.settings.refresh_life_ms);
+    tx.insert_refresh_token(&grant.grant_id, &refresh_hash, replaces, now, expires_at).await?;
     tx.insert_derived_token(&DerivedToken {
         token_hash: sha256(&access_token),
         user_id: grant.user_id.clone(),
@@ -143,6 +143,7 @@ async fn give(
         generation: grant.generation,
         grant_id: Some(grant.grant_id.clone()),
         subject_hash: None,
+        refresh_hash: Some(refresh_hash),
         created_at: now,
         expires_at: now + app.settings.token_life_ms,
     })
@@ -184,6 +185,9 @@ async fn narrow_once(app: &App, subject_token: &str, scope: Option<&str>) -> Res
         description: "The subject_token is not a valid access token",
     })?;
     let scopes = narrowed(&facts.scopes, scope)?;
+    if facts.is_unused() {
+        tx.note_first_use(&subject_hash, now).await?;
+    }
     let expires_at = facts.expires_at.min(now + app.settings.token_life_ms);
     let token = app.random.secret();
     tx.insert_derived_token(&DerivedToken {
@@ -194,6 +198,7 @@ async fn narrow_once(app: &App, subject_token: &str, scope: Option<&str>) -> Res
         generation: facts.generation,
         grant_id,
         subject_hash: Some(subject_hash),
+        refresh_hash: None,
         created_at: now,
         expires_at,
     })

@@ -8,6 +8,7 @@ use lightsout_api::{
 };
 use serde_json::json;
 
+use super::tokens::find_token;
 use super::{Error, body, retried};
 use crate::app::App;
 use crate::clock::timestamp;
@@ -257,14 +258,15 @@ pub async fn introspect(app: &App, caller: &Caller, token: &str) -> Result<Intro
                 client_id: Some(session.client_id),
                 scope: None,
                 iat: Some(session.began_at / 1000),
-                exp: Some(session.expires_at / 1000),
+                exp: Some(keep_until(caller, now, session.expires_at)),
+                session_expires_at: Some(session.expires_at / 1000),
                 token_type: Some("session".to_owned()),
             }
         } else {
             Introspection::default()
         });
     }
-    let token = app.db.find_token(&hash).await?;
+    let token = find_token(app, &hash).await?;
     Ok(match token.filter(|t| t.is_active(now) && t.enterprise_id == caller.enterprise_id.0) {
         Some(token) => Introspection {
             active: true,
@@ -273,9 +275,19 @@ pub async fn introspect(app: &App, caller: &Caller, token: &str) -> Result<Intro
             client_id: token.client_id,
             scope: Some(token.scopes),
             iat: Some(token.created_at / 1000),
-            exp: Some(token.expires_at / 1000),
+            exp: Some(keep_until(caller, now, token.expires_at)),
+            session_expires_at: Some(token.expires_at / 1000),
             token_type: Some("bearer".to_owned()),
         },
         None => Introspection::default(),
     })
+}
+
+/// Until when the caller may keep an active answer, in seconds since 1970: resource servers keep one until
+/// its `exp`, and would accept a session that was ended meanwhile. Rounded up, so that a caller whose cache
+/// is 2 seconds keeps the answer for 2 seconds at least.
+fn keep_until(caller: &Caller, now: i64, expires_at: i64) -> i64 {
+    let expires_s = expires_at / 1000;
+    let capped_s = |cache_s: i64| (now + 999).div_euclid(1000).saturating_add(cache_s);
+    caller.introspection_cache_s.map_or(expires_s, |cache_s| expires_s.min(capped_s(cache_s)))
 }

@@ -48,6 +48,7 @@ fn caller(user: UserRow) -> Caller {
         scopes: SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
         rights: Vec::new(),
         client_id: Some(ClientId(CONSOLE.to_owned())),
+        introspection_cache_s: None,
         sent_by: None,
     }
 }

@@ -28,9 +28,36 @@ pub enum AuthError {
 
 /// Finds the caller behind a bearer token, and behind `As-User` if it is sent.
 pub async fn authenticate(app: &App, token: &str, as_user: Option<&str>) -> Result<Arc<Caller>, AuthError> {
-    let caller = app.index.find_caller(&sha256(token), caller).await?.ok_or(AuthError::Invalid)?;
+    let hash = sha256(token);
+    let caller = app.index.find_caller(&hash, find_token(app, &hash), caller).await?;
+    let caller = caller.ok_or(AuthError::Invalid)?;
     let Some(user_id) = as_user.filter(|id| *id != caller.person.user_id.0) else { return Ok(caller) };
     act_as(app, &caller, user_id).await.map(Arc::new)
+}
+
+/// Finds the caller behind a confidential app's own credentials: its service account. The secret is no
+/// session, so no termination ends it; one that was rotated is dead.
+pub async fn authenticate_app(app: &App, client_id: &str, secret: &str) -> Result<Arc<Caller>, AuthError> {
+    let secret_hash = sha256(secret);
+    let read = app.db.find_app_credentials(client_id, &secret_hash);
+    // No token has a space in it.
+    let hash = sha256(format!("{client_id} {secret_hash}"));
+    app.index.find_caller(&hash, read, caller).await?.ok_or(AuthError::Invalid)
+}
+
+/// Reads what a token stands for, and notes its first use where a refresh token depends on that.
+pub(super) async fn find_token(app: &App, hash: &str) -> Result<Option<TokenFacts>, DbError> {
+    let (found, now) = (app.db.find_token(hash).await?, app.clock.now_ms());
+    if found.as_ref().is_some_and(|facts| facts.is_unused() && facts.is_active(now)) {
+        let (db, hash) = (app.db.clone(), hash.to_owned());
+        let noted = tokio::spawn(async move {
+            let mut tx = db.begin().await?;
+            tx.note_first_use(&hash, now).await?;
+            tx.commit().await
+        });
+        noted.await.expect("the transaction does not panic")?;
+    }
+    Ok(found)
 }
 
 fn caller(token: TokenFacts) -> Caller {
@@ -49,6 +76,7 @@ fn caller(token: TokenFacts) -> Caller {
         scopes: words(&token.scopes),
         rights: words(token.rights.as_deref().unwrap_or("")),
         client_id: token.client_id.map(ClientId),
+        introspection_cache_s: token.introspection_cache_s,
         sent_by: None,
     }
 }

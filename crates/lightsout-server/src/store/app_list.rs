@@ -15,7 +15,7 @@ impl Db {
             "SELECT a.client_id, a.enterprise_id, a.name, a.secret_hash, a.scopes, a.rights, a.service_user_id,
                     a.may_end_admins_at, a.user_tokens_at, a.box_audience_at, a.created_at,
                     coalesce(s.redirect_uris, '[]') AS redirect_uris, s.public_at, s.secret_rotated_at,
-                    s.last_used_at
+                    s.last_used_at, s.introspection_cache_s
              FROM apps a LEFT JOIN app_sign_ins s ON s.client_id = a.client_id
              WHERE a.enterprise_id = $1 AND a.client_id > $2
              ORDER BY a.client_id

@@ -36,6 +36,8 @@ pub struct AppRow {
     pub secret_rotated_at: Option<i64>,
     /// When it was given a token last, to about a minute.
     pub last_used_at: Option<i64>,
+    /// How many seconds it may keep an active answer of introspection; none: until the session expires.
+    pub introspection_cache_s: Option<i64>,
 }
 
 impl AppRow {
@@ -110,9 +112,20 @@ pub struct TokenFacts {
     pub expires_at: i64,
     /// When it was revoked.
     pub revoked_at: Option<i64>,
+    /// The refresh token that it was given with.
+    pub refresh_hash: Option<String>,
+    /// When it was used first, where that is noted.
+    pub first_used_at: Option<i64>,
+    /// How many seconds its app may keep an active answer of introspection.
+    pub introspection_cache_s: Option<i64>,
 }
 
 impl TokenFacts {
+    /// Whether its first use has to be noted: its refresh token's predecessor is not taken again after it.
+    pub fn is_unused(&self) -> bool {
+        self.refresh_hash.is_some() && self.first_used_at.is_none()
+    }
+
     /// Whether the token may be used: not expired, not revoked, its user active and not terminated
     /// since.
     pub fn is_active(&self, now: i64) -> bool {
@@ -135,7 +148,7 @@ impl Db {
             "SELECT a.client_id, a.enterprise_id, a.name, a.secret_hash, a.scopes, a.rights, a.service_user_id,
                     a.may_end_admins_at, a.user_tokens_at, a.box_audience_at, a.created_at,
                     coalesce(s.redirect_uris, '[]') AS redirect_uris, s.public_at, s.secret_rotated_at,
-                    s.last_used_at
+                    s.last_used_at, s.introspection_cache_s
              FROM apps a LEFT JOIN app_sign_ins s ON s.client_id = a.client_id
              WHERE a.client_id = $1",
             args![client_id],
@@ -156,6 +169,29 @@ impl Db {
     pub async fn find_token(&self, token_hash: &str) -> Result<Option<TokenFacts>, DbError> {
         self.find(FIND_TOKEN, args![token_hash]).await
     }
+
+    /// Finds what a confidential app's own id and secret stand for: its service account, as with a token
+    /// that never expires and that no termination ends.
+    pub async fn find_app_credentials(
+        &self,
+        client_id: &str,
+        secret_hash: &str,
+    ) -> Result<Option<TokenFacts>, DbError> {
+        self.find(
+            "SELECT u.user_id, u.enterprise_id, u.login, u.name, u.role, u.status, u.service_of, a.client_id,
+                    a.scopes, a.rights, a.may_end_admins_at, $3 AS generation,
+                    coalesce(b.generation, 0) AS generation_now, a.created_at, $3 AS expires_at,
+                    CAST(NULL AS BIGINT) AS revoked_at, CAST(NULL AS TEXT) AS refresh_hash,
+                    CAST(NULL AS BIGINT) AS first_used_at, s.introspection_cache_s
+             FROM apps a
+             JOIN users u ON u.user_id = a.service_user_id
+             LEFT JOIN app_sign_ins s ON s.client_id = a.client_id
+             LEFT JOIN barriers b ON b.user_id = a.service_user_id
+             WHERE a.client_id = $1 AND a.secret_hash = $2 AND s.public_at IS NULL",
+            args![client_id, secret_hash, i64::MAX],
+        )
+        .await
+    }
 }
 
 /// The rights of an app are its own: a token that a person granted, or one with fewer scopes, has none. Nor
@@ -164,10 +200,12 @@ pub(super) const FIND_TOKEN: &str =
     "SELECT t.user_id, u.enterprise_id, u.login, u.name, u.role, u.status, u.service_of, t.client_id,
             t.scopes, CASE WHEN t.grant_id IS NULL AND t.subject_hash IS NULL THEN a.rights END AS rights,
             CASE WHEN t.subject_hash IS NULL THEN a.may_end_admins_at END AS may_end_admins_at, t.generation,
-            coalesce(b.generation, 0) AS generation_now, t.created_at, t.expires_at, t.revoked_at
+            coalesce(b.generation, 0) AS generation_now, t.created_at, t.expires_at, t.revoked_at,
+            t.refresh_hash, t.first_used_at, s.introspection_cache_s
      FROM tokens t
      JOIN users u ON u.user_id = t.user_id
      LEFT JOIN apps a ON a.client_id = t.client_id
+     LEFT JOIN app_sign_ins s ON s.client_id = t.client_id
      LEFT JOIN barriers b ON b.user_id = t.user_id
      WHERE t.token_hash = $1";
 
@@ -195,8 +233,25 @@ impl Tx {
         )
         .await?;
         self.execute(
-            "INSERT INTO app_sign_ins (client_id, redirect_uris, public_at) VALUES ($1, $2, $3)",
-            args![&app.client_id, &app.redirect_uris, app.public_at],
+            "INSERT INTO app_sign_ins (client_id, redirect_uris, public_at, introspection_cache_s)
+             VALUES ($1, $2, $3, $4)",
+            args![&app.client_id, &app.redirect_uris, app.public_at, app.introspection_cache_s],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Sets how many seconds an app may keep an active answer of introspection; none: until the session
+    /// expires.
+    pub async fn set_introspection_cache(
+        &mut self,
+        client_id: &str,
+        seconds: Option<i64>,
+    ) -> Result<(), DbError> {
+        self.execute(
+            "INSERT INTO app_sign_ins (client_id, redirect_uris, introspection_cache_s) VALUES ($1, '[]', $2)
+             ON CONFLICT (client_id) DO UPDATE SET introspection_cache_s = excluded.introspection_cache_s",
+            args![client_id, seconds],
         )
         .await
         .map(drop)
@@ -227,6 +282,16 @@ impl Tx {
                 token.created_at,
                 token.expires_at
             ],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Notes that a token was used, unless that was noted before.
+    pub async fn note_first_use(&mut self, token_hash: &str, now: i64) -> Result<(), DbError> {
+        self.execute(
+            "UPDATE tokens SET first_used_at = $2 WHERE token_hash = $1 AND first_used_at IS NULL",
+            args![token_hash, now],
         )
         .await
         .map(drop)

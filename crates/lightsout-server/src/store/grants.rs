@@ -80,9 +80,9 @@ pub struct RefreshRow {
     pub expires_at: i64,
     /// When it was used first.
     pub used_at: Option<i64>,
-    /// How many of those that it was exchanged for were used.
+    /// How many of those that it was exchanged for were used, themselves or by their access token.
     pub successors_used: i64,
-    /// How many others that came of the same predecessor were used.
+    /// How many others that came of the same predecessor were used, themselves or by their access token.
     pub siblings_used: i64,
 }
 
@@ -104,6 +104,8 @@ pub struct DerivedToken {
     pub grant_id: Option<String>,
     /// SHA-256 of the token that it is made of.
     pub subject_hash: Option<String>,
+    /// SHA-256 of the refresh token that it is given with.
+    pub refresh_hash: Option<String>,
     /// When it is made.
     pub created_at: i64,
     /// When it expires.
@@ -221,10 +223,17 @@ impl Tx {
         self.find(
             "SELECT r.expires_at, r.used_at,
                     (SELECT count(*) FROM refresh_tokens s
-                     WHERE s.parent_hash = r.token_hash AND s.used_at IS NOT NULL) AS successors_used,
+                     WHERE s.parent_hash = r.token_hash
+                       AND (s.used_at IS NOT NULL
+                            OR EXISTS (SELECT 1 FROM tokens t
+                                       WHERE t.refresh_hash = s.token_hash AND t.first_used_at IS NOT NULL))
+                    ) AS successors_used,
                     (SELECT count(*) FROM refresh_tokens s
                      WHERE s.parent_hash = r.parent_hash AND s.token_hash <> r.token_hash
-                       AND s.used_at IS NOT NULL) AS siblings_used
+                       AND (s.used_at IS NOT NULL
+                            OR EXISTS (SELECT 1 FROM tokens t
+                                       WHERE t.refresh_hash = s.token_hash AND t.first_used_at IS NOT NULL))
+                    ) AS siblings_used
              FROM refresh_tokens r
              WHERE r.token_hash = $1",
             args![token_hash],
@@ -287,8 +296,8 @@ impl Tx {
         self.execute(
             "INSERT INTO tokens
                  (token_hash, user_id, client_id, scopes, generation, created_at, expires_at, grant_id,
-                  subject_hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                  subject_hash, refresh_hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             args![
                 &token.token_hash,
                 &token.user_id,
@@ -298,7 +307,8 @@ impl Tx {
                 token.created_at,
                 token.expires_at,
                 token.grant_id.clone(),
-                token.subject_hash.clone()
+                token.subject_hash.clone(),
+                token.refresh_hash.clone()
             ],
         )
         .await

@@ -15,6 +15,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { script: include_str!("migrations/0002_relying_parties.sql"), oldest_binary: 1 },
     Migration { script: include_str!("migrations/0003_feed.sql"), oldest_binary: 1 },
     Migration { script: include_str!("migrations/0004_sign_in.sql"), oldest_binary: 1 },
+    Migration { script: include_str!("migrations/0005_callers.sql"), oldest_binary: 1 },
 ];
 
 /// Why the schema could not be brought up to date.

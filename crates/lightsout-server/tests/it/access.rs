@@ -25,6 +25,7 @@ fn caller(standing: Standing, scopes: &[&str]) -> Caller {
         scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
         rights: Vec::new(),
         client_id: None,
+        introspection_cache_s: None,
         sent_by: None,
     }
 }

@@ -5,12 +5,14 @@
 
 mod access;
 mod browser;
+mod callers;
 mod chain;
 mod connectors;
 mod console;
 mod directory;
 mod feed;
 mod harness;
+mod introspection;
 mod nodes;
 mod openapi;
 mod overlap;

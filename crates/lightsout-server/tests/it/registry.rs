@@ -373,7 +373,8 @@ both! {
             client_id: Some(h.credentials.0.clone()),
             scope: None,
             iat: Some(now / 1000 - 10),
-            exp: Some(now / 1000 + 60),
+            exp: Some(now / 1000 + 2),
+            session_expires_at: Some(now / 1000 + 60),
             token_type: Some("session".to_owned()),
         });
         let developer = h.token_of("ann@acme.example", "manage_groups").await;

@@ -54,6 +54,13 @@ fn one(app: &AppView) -> Markup {
                 dt { "Scopes" } dd { (words(&app.scopes)) }
                 dt { "Rights on the registry" } dd { (words(&app.rights)) }
                 dt { "May" } dd { (may(app)) }
+                @if !app.public {
+                    dt { "Introspection answers" }
+                    dd { @match app.introspection_cache_s {
+                        Some(seconds) => { "may be cached for " (seconds) " s" }
+                        None => "may be cached until the session expires",
+                    } }
+                }
                 dt { "Redirect URIs" }
                 dd { @if app.redirect_uris.is_empty() { span.faint { "none" } }
                     @for uri in &app.redirect_uris { code { (uri) } br; } }

@@ -48,12 +48,59 @@ both! {
         let ann = h.user("ann").await;
         let app = TestApp::confidential(h).await;
         let (_, first) = app.signed_in(h, &ann).await;
-        let (lost_access, _) = app.refresh(h, &first).await.pair();
+        app.refresh(h, &first).await.pair();
         h.advance(30_000);
         let (access, second) = app.refresh(h, &first).await.pair();
-        assert!(is_good(&h.url(""), &access).await && is_good(&h.url(""), &lost_access).await);
+        assert!(is_good(&h.url(""), &access).await);
         app.refresh(h, &second).await.pair();
         assert!(!logged(h).await.iter().any(|(kind, _)| kind == "OAUTH2_GRANT_REVOKED"));
+    }
+}
+
+both! {
+    async fn once_an_access_token_was_used_the_refresh_token_before_it_revokes(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let app = TestApp::confidential(h).await;
+        let asking = h.app_token().await;
+        let (node, elsewhere) = h.other_node().await;
+        // As a bearer token, on another node, by introspection, and exchanged for one that may do less.
+        for way in 0..4 {
+            let (_, first) = app.signed_in(h, &ann).await;
+            let (access, _) = app.refresh(h, &first).await.pair();
+            match way {
+                0 => assert!(is_good(&h.url(""), &access).await),
+                1 => {
+                    node.index.catch_up().await.expect("the log is read");
+                    assert!(is_good(&elsewhere, &access).await);
+                }
+                2 => {
+                    let request = reqwest::Client::new().post(h.url("/oauth2/introspect")).bearer_auth(&asking);
+                    let answer = request.form(&[("token", &access)]).send().await.expect("an answer");
+                    let body: Value = answer.json().await.expect("JSON");
+                    assert_eq!(body["active"], true);
+                }
+                _ => drop(narrow(h, &access, &[]).await.access()),
+            }
+            h.advance(1_000);
+            app.refresh(h, &first).await.fails(400, "invalid_grant");
+            assert!(!is_good(&h.url(""), &access).await, "{way}: everything of the sign-in is revoked");
+        }
+        let reused = ("OAUTH2_GRANT_REVOKED".to_owned(), "refresh_token_reused".to_owned());
+        assert_eq!(logged(h).await.iter().filter(|event| **event == reused).count(), 4);
+    }
+}
+
+both! {
+    async fn of_two_that_came_of_one_the_twin_of_a_used_access_token_revokes(h: &mut Harness) {
+        let ann = h.user("ann").await;
+        let app = TestApp::confidential(h).await;
+        let (_, first) = app.signed_in(h, &ann).await;
+        let (thiefs, _) = app.refresh(h, &first).await.pair();
+        let (owners, second) = app.refresh(h, &first).await.pair();
+        assert!(is_good(&h.url(""), &thiefs).await && is_good(&h.url(""), &owners).await);
+        h.advance(1_800_000);
+        app.refresh(h, &second).await.fails(400, "invalid_grant");
+        assert!(!is_good(&h.url(""), &thiefs).await && !is_good(&h.url(""), &owners).await);
     }
 }
 
