@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::Reference;
 
+/// The id of the user whom Box names where nobody is known to have caused an event.
+pub const UNKNOWN_USER_ID: &str = "2";
+
 /// One entry of the admin event log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -21,7 +24,7 @@ pub struct Event {
     /// When it was written to the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded_at: Option<Timestamp>,
-    /// Who did it.
+    /// Who did it. The user [`UNKNOWN_USER_ID`]: the service itself, or its operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<Reference>,
     /// What it was done to.

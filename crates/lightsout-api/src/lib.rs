@@ -18,7 +18,7 @@ pub use directory::{
     Role, UpdateGroup, UpdateGroupMembership, UpdateUser, User, UserStatus,
 };
 pub use error::{ClientError, OAuth2Error, Problem};
-pub use event::{Event, EventPage};
+pub use event::{Event, EventPage, UNKNOWN_USER_ID};
 pub use ids::{ClientId, EnterpriseId, GroupId, KeyId, MembershipId, SessionHandle, TerminationId, UserId};
 pub use oauth::{AccessToken, Introspection};
 pub use session::{

@@ -29,6 +29,9 @@ pub struct SessionTerminationMessage {
     /// A fixed sentence; see [`TERMINATION_ACCEPTED`](crate::TERMINATION_ACCEPTED).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Names the termination, as the header `Location` does, which SDKs hide. Box has no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_id: Option<TerminationId>,
 }
 
 /// Body of `POST /v1/terminations`. At most 10,000 entries in the three lists together, at least one.

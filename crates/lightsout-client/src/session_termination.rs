@@ -149,18 +149,21 @@ impl Accepted {
     /// would only end the sessions twice. A page is none: it is a gateway that speaks, not the server.
     fn read(answer: &Answer) -> Result<Self, Error> {
         let text = |name| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let message = match answer.json() {
+        let mut message: SessionTerminationMessage = match answer.json() {
             Ok(message) => message,
             Err(error) if answer.status != 202 || text(header::CONTENT_TYPE).contains("html") => {
                 return Err(error);
             }
             Err(_) => {
                 let body = String::from_utf8_lossy(&answer.body).trim().to_owned();
-                SessionTerminationMessage { message: (!body.is_empty()).then_some(body) }
+                let message = (!body.is_empty()).then_some(body);
+                SessionTerminationMessage { message, ..SessionTerminationMessage::default() }
             }
         };
-        let id = text(header::LOCATION).rsplit_once("/v1/terminations/").map(|(_, id)| id.into());
-        Ok(Self { message, termination_id: id })
+        // A service of before this field says it by the header alone.
+        let id = || text(header::LOCATION).rsplit_once("/v1/terminations/").map(|(_, id)| id.into());
+        message.termination_id = message.termination_id.or_else(id);
+        Ok(Self { termination_id: message.termination_id.clone(), message })
     }
 }
 

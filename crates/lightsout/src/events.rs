@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use lightsout_api::Event;
+use lightsout_api::{Event, UNKNOWN_USER_ID};
 use lightsout_client::EventQuery;
 use lightsout_server::config::Config;
 use lightsout_server::server;
@@ -152,7 +152,7 @@ fn go_on(events: &lightsout_client::Events, types: &[String]) -> String {
 /// An event in one line: when, what, by whom, about whom.
 pub(crate) fn line(event: &Event) -> String {
     let mut text = format!("{}  {}", event.created_at.strftime("%FT%TZ"), event.event_type);
-    if let Some(by) = &event.created_by {
+    if let Some(by) = event.created_by.as_ref().filter(|by| by.id != UNKNOWN_USER_ID) {
         text.push_str(&format!("  by {}", by.login.as_deref().unwrap_or(&by.id)));
     }
     let field = |name: &str| event.source.as_ref()?.get(name).and_then(Value::as_str);

@@ -108,7 +108,8 @@ fn lead_back(
 ) -> Result<Response, Failure> {
     let answer = [("error", refusal.error), ("error_description", refusal.description)];
     let url = back(web, addressed, request, &answer);
-    let refresh = HeaderValue::try_from(format!("0; url={url}")).map_err(|_| Failure::internal())?;
+    let refresh = HeaderValue::try_from(format!("0; url={url}"))
+        .map_err(|_| Failure::internal("the redirect URI fits in no header"))?;
     let page = plain_page(
         "Back to the app",
         html! {

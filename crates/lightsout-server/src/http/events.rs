@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use lightsout_api::UNKNOWN_USER_ID;
 use serde_json::{Value, json};
 
 use super::Web;
@@ -59,13 +60,16 @@ fn page(rows: &[EventRow], next: i64) -> Value {
 /// An event in Box's shape.
 pub(super) fn show(row: &EventRow) -> Value {
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
+    // Typed clients of Box take no null here.
+    let nobody = json!({"type": "user", "id": UNKNOWN_USER_ID, "name": "", "login": ""});
+    let created_by = if body["created_by"].is_null() { &nobody } else { &body["created_by"] };
     json!({
         "type": "event",
         "event_id": row.event_id,
         "event_type": row.event_type,
         "created_at": timestamp_seconds(row.recorded_at),
         "recorded_at": timestamp_seconds(row.recorded_at),
-        "created_by": body["created_by"],
+        "created_by": created_by,
         "source": body["source"],
         "session_id": null,
         "additional_details": body["additional_details"],

@@ -30,6 +30,8 @@ pub(super) struct Failure {
     challenge: Option<Challenge>,
     /// Where a browser is sent instead.
     location: Option<String>,
+    /// What went wrong on our side, for the log alone: the error and its sources.
+    pub(super) cause: Option<String>,
 }
 
 /// What a caller has to show.
@@ -70,7 +72,7 @@ impl Interface {
         }
         if path.starts_with("/2.0") {
             Self::Box
-        } else if path.starts_with("/oauth2/token") || path.starts_with("/oauth2/revoke") {
+        } else if path.starts_with("/oauth2/") {
             Self::OAuth
         } else {
             Self::Own
@@ -88,6 +90,7 @@ impl Failure {
             retry_after_s: None,
             challenge: None,
             location: None,
+            cause: None,
         }
     }
 
@@ -140,9 +143,11 @@ impl Failure {
         Self { retry_after_s: Some(1), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message) }
     }
 
-    pub(super) fn internal() -> Self {
-        let message = "something went wrong on our side; the request id names it in the log";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", message)
+    /// Something failed on our side. Only the log says what.
+    pub(super) fn internal(cause: impl Into<String>) -> Self {
+        let message = "something went wrong on our side; look for this request id in the log";
+        let failure = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", message);
+        Self { cause: Some(cause.into()), ..failure }
     }
 
     pub(super) fn rate_limited(retry_after_s: u64) -> Self {
@@ -156,10 +161,13 @@ impl Failure {
     /// Gives the answer its body and headers.
     pub(super) fn render(&self, interface: Interface, request_id: &str) -> Response {
         let mut response = match interface {
+            // As Box has it. The older Box SDK for Node knows a dead token by the empty body alone.
+            Interface::Box if self.status == StatusCode::UNAUTHORIZED => ().into_response(),
             Interface::Box => self.box_body(request_id),
             Interface::OAuth => Json(OAuth2Error {
                 error: self.oauth_code().to_owned(),
                 error_description: self.message.clone(),
+                context_info: self.context_info.clone(),
             })
             .into_response(),
             Interface::Own => self.problem(request_id),
@@ -213,7 +221,9 @@ impl Failure {
     fn oauth_code(&self) -> &'static str {
         match self.code {
             "bad_request" => "invalid_request",
-            "unauthorized" => "invalid_client",
+            // A bearer token that is no good, at introspection.
+            "unauthorized" => "invalid_token",
+            "access_denied_insufficient_permissions" => "insufficient_scope",
             "internal_server_error" => "server_error",
             "unavailable" | "rate_limit_exceeded" => "temporarily_unavailable",
             "not_found" | "method_not_allowed" => "invalid_request",
@@ -260,6 +270,7 @@ impl From<DbError> for Failure {
         if matches!(error, DbError::BadText) {
             return Self::bad_request("a text holds the character U+0000, which cannot be stored");
         }
+        let cause = chain(&error);
         let failure = match error {
             DbError::Unavailable(_) | DbError::Conflict => {
                 Self::unavailable("the database is busy; try again")
@@ -267,11 +278,22 @@ impl From<DbError> for Failure {
             DbError::Stale => Self::unavailable(
                 "this node has not heard from its database for too long to say; try again, or another node",
             ),
-            DbError::Duplicate | DbError::BadText | DbError::Other(_) => Self::internal(),
+            DbError::Duplicate | DbError::BadText | DbError::Other(_) => Self::internal(cause.clone()),
         };
-        tracing::error!(error = &error as &dyn std::error::Error, "database failed");
-        failure
+        Self { cause: Some(cause), ..failure }
     }
+}
+
+/// An error and its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text.replace('\n', " ")
 }
 
 impl From<ops::Error> for Failure {

@@ -1,10 +1,11 @@
 //! What every request passes through: an id, a deadline, a task of its own, and its error's body.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -14,6 +15,37 @@ use super::limits::is_feed;
 use super::page::protect;
 
 static BOX_REQUEST_ID: HeaderName = HeaderName::from_static("box-request-id");
+
+/// Interfaces whose clients put a base address and a path together.
+const BELOW_A_BASE: [&str; 4] = ["/2.0/", "/oauth2/", "/api/oauth2/", "/v1/"];
+
+/// Takes `//2.0/users` for `/2.0/users`: so a base address with a slash at its end arrives. Nothing else is
+/// reached by another name: a proxy in front may keep the probes to itself by their paths.
+pub(super) fn single_slashes(mut request: Request) -> Request {
+    let uri = request.uri();
+    if !uri.path().contains("//") {
+        return request;
+    }
+    let mut path = String::with_capacity(uri.path().len());
+    for c in uri.path().chars() {
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if !BELOW_A_BASE.iter().any(|base| path.starts_with(base)) {
+        return request;
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = path.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
 
 /// Gives the request an id, renders a failure in the words of the interface, counts and logs.
 pub(super) async fn envelope(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
@@ -29,7 +61,8 @@ pub(super) async fn envelope(State(web): State<Arc<Web>>, request: Request, next
     if let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() {
         tracing::debug!(request_id, route, status = failure.status.as_u16(), code = failure.code, "refused");
         if failure.status.is_server_error() {
-            tracing::error!(request_id, method, route, status = failure.status.as_u16(), "request failed");
+            let status = failure.status.as_u16();
+            tracing::error!(request_id, method, route, status, cause = failure.cause, "request failed");
         }
         response = failure.render(interface, request_id);
     }
@@ -84,9 +117,15 @@ pub(super) async fn detach(request: Request, next: Next) -> Response {
     let span = tracing::Span::current();
     match tokio::spawn(tracing::Instrument::instrument(next.run(request), span)).await {
         Ok(response) => response,
-        // The panic's text is on standard error already; it may hold what a log must not.
-        Err(_) => Failure::internal().into_response(),
+        Err(_) => Failure::internal("the request's task ended without an answer").into_response(),
     }
+}
+
+/// Answers for a handler that panicked.
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+    Failure::internal(format!("the handler panicked: {text}")).into_response()
 }
 
 pub(super) async fn not_found() -> Failure {

@@ -34,6 +34,8 @@ use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::{Router, middleware as layer};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::limits::{Limits, LimitsConfig};
 pub use self::openapi::document as openapi_document;
@@ -69,7 +71,9 @@ pub struct Web {
 
 /// The service, ready to be served over a listener.
 pub fn service(web: Arc<Web>) -> IntoMakeServiceWithConnectInfo<Router, SocketAddr> {
-    router(web).into_make_service_with_connect_info()
+    // Around the router: a layer of its own would run after it has picked the route.
+    let routed = router(web).map_request(middleware::single_slashes);
+    Router::new().fallback_service(routed).into_make_service_with_connect_info()
 }
 
 /// All routes with their middleware, the outermost last.
@@ -78,6 +82,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .fallback(middleware::not_found)
         .method_not_allowed_fallback(middleware::method_not_allowed)
         .layer(DefaultBodyLimit::max(web.body_bytes_max))
+        .layer(CatchPanicLayer::custom(middleware::panicked))
         // From here inwards nothing is cancelled when a client hangs up or time runs out.
         .layer(layer::from_fn(middleware::detach))
         .layer(layer::from_fn_with_state(Arc::clone(&web), middleware::time_out))

@@ -46,9 +46,12 @@ pub(super) async fn groups(
 
 async fn accept(web: &Web, Authed(caller): Authed, request: CreateTermination) -> Result<Response, Failure> {
     let id = terminate::request(&web.app, &caller, &request, None).await?;
-    let message = SessionTerminationMessage { message: Some(TERMINATION_ACCEPTED.to_owned()) };
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, format!("/v1/terminations/{id}"))], Json(message))
-        .into_response())
+    let location = [(header::LOCATION, format!("/v1/terminations/{id}"))];
+    let message = SessionTerminationMessage {
+        message: Some(TERMINATION_ACCEPTED.to_owned()),
+        termination_id: Some(id),
+    };
+    Ok((StatusCode::ACCEPTED, location, Json(message)).into_response())
 }
 
 /// A list of strings that are not empty; absent and `null` are an empty list.

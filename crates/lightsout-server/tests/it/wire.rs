@@ -18,24 +18,24 @@ const NO_USERS: &str = "Users can not be NULL or EMPTY";
 const NO_GROUPS: &str = "Groups can not be NULL or EMPTY";
 
 /// An answer as it came, headers and all.
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    async fn to(request: RequestBuilder) -> Self {
+    pub(crate) async fn to(request: RequestBuilder) -> Self {
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self { status, headers, text: response.text().await.expect("a body") }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("a readable header"))
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {:?}", self.text))
     }
 
@@ -143,8 +143,8 @@ both! {
         let token = h.token_of(ADA, "").await;
         let ann = h.user("ann").await;
         let sales = h.group("Sales", &[&ann]).await;
-        let expected = json!({"message": "Request is successful, please check the admin events for the status of the job"});
-        assert_eq!(expected["message"], TERMINATION_ACCEPTED);
+        let message = "Request is successful, please check the admin events for the status of the job";
+        assert_eq!(message, TERMINATION_ACCEPTED);
         let cases = [
             ("users", json!({"user_ids": [ann]})),
             ("users", json!({"user_logins": ["Ann@ACME.example"]})),
@@ -155,7 +155,7 @@ both! {
         ];
         for (kind, body) in cases {
             let answer = terminate(h, &token, kind, &body).await;
-            assert_eq!((answer.status, answer.json()), (202, expected.clone()), "{body}");
+            assert_eq!((answer.status, &answer.json()["message"]), (202, &json!(message)), "{body}");
             assert_eq!(answer.header("content-type"), Some("application/json"));
             // The Python SDK posts again where it sees one.
             assert_eq!(answer.header("retry-after"), None);
@@ -210,7 +210,9 @@ both! {
                 let challenge = answer.header("www-authenticate").expect("a challenge");
                 assert!(challenge.starts_with("Bearer realm=\"Service\""), "{challenge}");
                 if path.starts_with("/2.0") {
-                    answer.client_error(401, "unauthorized");
+                    // With a body, the older Box SDK for Node keeps a dead token for its hour.
+                    assert_eq!((answer.status, answer.text.as_str()), (401, ""), "{path}");
+                    assert_eq!((answer.header("content-length"), answer.header("content-type")), (Some("0"), None));
                 } else {
                     answer.problem(401, "unauthorized");
                 }

@@ -58,7 +58,7 @@ impl Answer {
     /// Box's 202 to a termination.
     pub fn accepted() -> Self {
         let message = Some(TERMINATION_ACCEPTED.to_owned());
-        Self::json(202, json!(SessionTerminationMessage { message }))
+        Self::json(202, json!(SessionTerminationMessage { message, ..SessionTerminationMessage::default() }))
     }
 
     /// Adds a header. A `content-length` is sent in place of the true one; with one that is too

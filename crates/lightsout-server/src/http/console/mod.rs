@@ -41,5 +41,5 @@ fn refused(signed_in: &SignedIn, error: ops::Error) -> Failure {
 async fn apart<T: Send + 'static>(
     work: impl Future<Output = Result<T, ops::Error>> + Send + 'static,
 ) -> Result<Result<T, ops::Error>, Failure> {
-    tokio::spawn(work).await.map_err(|_| Failure::internal())
+    tokio::spawn(work).await.map_err(|_| Failure::internal("the page's task ended without an answer"))
 }

@@ -51,7 +51,8 @@ pub(in crate::http) async fn ask_provider(
         &format!("To {title}"),
         html! { h1 { "To " (title) } p { a href=(url) { "Go on at " (title) } } },
     );
-    let refresh = HeaderValue::try_from(format!("0; url={url}")).map_err(|_| Failure::internal())?;
+    let refresh = HeaderValue::try_from(format!("0; url={url}"))
+        .map_err(|_| Failure::internal("the provider's address fits in no header"))?;
     let headers = AppendHeaders([
         (HeaderName::from_static("refresh"), refresh),
         set_cookie(&web, PENDING, &question.key),
@@ -69,7 +70,7 @@ pub(in crate::http) async fn provider_answers(
 ) -> Result<Response, Failure> {
     // It writes, and a request without a body may be dropped half-way.
     let answer = tokio::spawn(async move { settle(&web, &name, &headers, &visitor, &query).await });
-    answer.await.unwrap_or_else(|_| Err(Failure::internal()))
+    answer.await.unwrap_or_else(|_| Err(Failure::internal("the provider was not asked to the end")))
 }
 
 async fn settle(
