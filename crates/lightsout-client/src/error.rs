@@ -325,6 +325,7 @@ impl ApiError {
     /// Reads an error of any interface; a body that is none of theirs is described instead.
     pub(crate) fn read(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Self {
         let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+        let challenge = text(header::WWW_AUTHENTICATE);
         let date = text(header::DATE).and_then(retry::http_date);
         let retry_after =
             text(header::RETRY_AFTER).and_then(|value| retry::retry_after(value, date.unwrap_or(now)));
@@ -334,13 +335,20 @@ impl ApiError {
                 .unwrap_or_default()
                 .to_owned(),
             retry_at: retry_after.and_then(|wait| now.checked_add(wait).ok()),
-            scope: text(header::WWW_AUTHENTICATE).and_then(challenged_scope),
+            scope: challenge
+                .filter(|text| text.contains("insufficient_scope"))
+                .and_then(|text| challenged(text, "scope")),
             retry_after,
             date,
             ..Self::default()
         };
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => error.fill(&fields),
+            // A 401 of Box's wire has nothing but its challenge.
+            _ if body.is_empty() && challenge.is_some() => {
+                let why = challenge.and_then(|text| challenged(text, "error_description"));
+                error.message = why.unwrap_or_else(|| "an answer without a body".to_owned());
+            }
             _ => error.describe(text(header::CONTENT_TYPE), body),
         }
         if error.code.is_empty() {
@@ -399,13 +407,10 @@ fn by_status(status: u16) -> &'static str {
     }
 }
 
-/// The scope in a challenge such as `Bearer error="insufficient_scope", scope="manage_groups"`.
-fn challenged_scope(challenge: &str) -> Option<String> {
-    if !challenge.contains("insufficient_scope") {
-        return None;
-    }
-    let (_, rest) = challenge.split_once("scope=\"")?;
-    rest.split_once('"').map(|(scope, _)| scope.to_owned())
+/// A parameter of a challenge such as `Bearer error="insufficient_scope", scope="manage_groups"`.
+fn challenged(challenge: &str, name: &str) -> Option<String> {
+    let (_, rest) = challenge.split_once(&format!("{name}=\""))?;
+    rest.split_once('"').map(|(value, _)| value.to_owned())
 }
 
 #[cfg(test)]
@@ -445,6 +450,11 @@ mod tests {
         let empty = read(401, &[("box-request-id", "abc")], "");
         assert_eq!(empty.to_string(), "401 unauthorized: an answer without a body [request abc]");
         assert_eq!(read(500, &[], "[1]").message, "[1]");
+        let challenge =
+            "Bearer realm=\"Service\", error=\"invalid_token\", error_description=\"The token is invalid.\"";
+        assert_eq!(read(401, &[("www-authenticate", challenge)], "").message, "The token is invalid.");
+        let bare = read(401, &[("www-authenticate", "Bearer realm=\"Service\"")], "");
+        assert_eq!(bare.message, "an answer without a body");
     }
 
     #[test]

@@ -136,3 +136,44 @@ pub(super) async fn method_not_allowed() -> Failure {
     let message = "this resource does not take this method";
     Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_is_a_500_whose_cause_is_for_the_log_alone() {
+        async fn panics() -> StatusCode {
+            panic!("nobody expected {}", "this")
+        }
+        let router = Router::<()>::new().route("/", get(panics)).layer(CatchPanicLayer::custom(panicked));
+        let response = router.oneshot(Request::new(Body::empty())).await.expect("an answer");
+        let failure = response.extensions().get::<Arc<Failure>>().expect("it is rendered later");
+        assert_eq!(failure.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(failure.cause.as_deref(), Some("the handler panicked: nobody expected this"));
+        assert!(!failure.message.contains("nobody"), "{}", failure.message);
+    }
+
+    #[test]
+    fn only_what_is_below_a_base_address_has_its_slashes_merged() {
+        for (sent, routed) in [
+            ("/2.0/users?a=//b", "/2.0/users?a=//b"),
+            ("//2.0/users?a=//b", "/2.0/users?a=//b"),
+            ("/2.0//groups///terminate_sessions", "/2.0/groups/terminate_sessions"),
+            ("//2.0", "//2.0"),
+            ("//metrics", "//metrics"),
+            ("//evil.example/2.0/users", "//evil.example/2.0/users"),
+        ] {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = Uri::builder().path_and_query(sent).build().expect("a path");
+            let routed_to = single_slashes(request).uri().path_and_query().expect("a path").to_string();
+            assert_eq!(routed_to, routed, "{sent}");
+        }
+    }
+}
