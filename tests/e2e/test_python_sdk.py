@@ -13,8 +13,9 @@ from box_sdk_gen import CCGConfig, JWTConfig
 from box_sdk_gen.managers.events import GetEventsStreamType
 from box_sdk_gen.managers.memberships import CreateGroupMembershipGroup, CreateGroupMembershipUser
 from box_sdk_gen.managers.memberships import UpdateGroupMembershipByIdRole
-from box_sdk_gen.managers.users import CreateUserRole
+from box_sdk_gen.managers.users import CreateUserRole, UpdateUserByIdNotificationEmail
 from box_sdk_gen.schemas.event import Event
+from box_sdk_gen.schemas.tracking_code import TrackingCode
 
 from harness import ACCEPTED, Tenant, all_events, eventually, login
 
@@ -147,6 +148,41 @@ def test_users_are_found_by_term_and_answered_with_the_fields_asked_for(tenant: 
         assert found.entries[0].enterprise.id == tenant.enterprise_id
         assert found.entries[0].created_at is None
     assert [u.id for u in client.users.get_users(external_app_user_id="x1").entries] == [user.id]
+
+
+def test_lists_are_decoded_in_full_also_where_an_earlier_version_stored_other_types(tenant: Tenant) -> None:
+    document = json.loads(Path(__file__).with_name("box-openapi-subset.json").read_text())["components"]["schemas"]
+    ladder = [document[name] for name in ("User--Mini", "User", "User--Full")]
+    fields = [name for schema in ladder for name in schema["allOf"][1]["properties"]]
+    client = tenant.box()
+    codes = [TrackingCode(name="site", value="B")]
+    user = client.users.create_user("Ann", login=login("ann"), tracking_codes=codes, space_amount=-1, phone="1")
+    email = UpdateUserByIdNotificationEmail(email="a@b.example")
+    client.users.update_user_by_id(user.id, notification_email=email, job_title="Nurse")
+    group = client.groups.create_group("Sales", description="sells", provenance="LDAP")
+
+    def listed():
+        users = client.users.get_users(fields=fields).entries
+        groups = client.groups.get_groups(fields=["description", "provenance", "invitability_level", "permissions"]).entries
+        return next(u for u in users if u.id == user.id), next(g for g in groups if g.id == group.id)
+
+    ann, sales = listed()
+    assert (ann.tracking_codes[0].value, ann.space_amount, ann.job_title) == ("B", -1, "Nurse")
+    assert (ann.notification_email.email, ann.notification_email.is_confirmed) == ("a@b.example", False)
+    assert ann.enterprise.name == f"Enterprise of {tenant.admin_login}"
+    assert (sales.description, sales.provenance) == ("sells", "LDAP")
+
+    wrong = json.dumps({name: {"a": [1]} for name in [*fields, "description", "provenance", "permissions"]})
+    for table, key, value in [("users", "user_id", user.id), ("groups", "group_id", group.id)]:
+        tenant.service.rows(f"UPDATE {table} SET profile = '{wrong}' WHERE {key} = '{value}'")
+    ann, sales = listed()
+    assert (ann.tracking_codes, ann.space_amount, ann.phone, ann.notification_email) == ([], 0, "", None)
+    assert (sales.description, sales.provenance) == ("", None)
+    named = [line for line in tenant.service.log.read_text().splitlines() if "a stored field has a wrong type" in line]
+    assert len(named) > 10
+    assert not any("[1]" in line for line in named), "a value is in the log"
+    listed()
+    assert tenant.service.log.read_text().count("a stored field has a wrong type") == len(named), "each is named once"
 
 
 def test_directory_is_changed_and_the_log_names_each_change(tenant: Tenant) -> None:

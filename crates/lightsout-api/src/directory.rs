@@ -122,7 +122,8 @@ pub struct CreateUser {
     /// The id of the user in an outside system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_app_user_id: Option<String>,
-    /// Every other field of Box's document, stored and answered as it came.
+    /// Box's other fields of a user, such as `job_title`, in Box's types. A wrong type is an error; unknown
+    /// fields and a `null` are ignored.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -145,7 +146,7 @@ pub struct UpdateUser {
     /// The id of the user in an outside system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_app_user_id: Option<String>,
-    /// Every other field of Box's document.
+    /// Box's other fields, as in [`CreateUser::other`]. A `null` resets `notification_email`.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -171,7 +172,8 @@ pub struct Group {
 pub struct CreateGroup {
     /// The name, unique in the enterprise.
     pub name: String,
-    /// Every other field of Box's document, stored and answered as it came.
+    /// Box's other fields of a group, such as `description`, in Box's types. A wrong type is an error;
+    /// unknown fields and a `null` are ignored.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -182,7 +184,7 @@ pub struct UpdateGroup {
     /// The name, unique in the enterprise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Every other field of Box's document.
+    /// Box's other fields, as in [`CreateGroup::other`].
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }

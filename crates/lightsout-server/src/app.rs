@@ -1,5 +1,6 @@
 //! What every operation works with: the database, the clock, the systems, the settings.
 
+mod damaged;
 mod looks;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use self::damaged::Damaged;
 pub use self::looks::{ChainLook, Looks, PersonCheck, Stretch, SystemCheck};
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
@@ -33,6 +35,8 @@ pub struct App {
     pub index: Index,
     /// What people looked at last.
     pub looks: Looks,
+    /// Which stored fields the log has named as damaged.
+    pub damaged: Damaged,
     wake: watch::Sender<()>,
 }
 
@@ -207,7 +211,8 @@ impl App {
         };
         let index = Index::new(db.clone(), clock.clone(), index);
         let wake = watch::Sender::new(());
-        Arc::new(Self { db, clock, random, systems, settings, index, looks: Looks::default(), wake })
+        let (looks, damaged) = (Looks::default(), Damaged::default());
+        Arc::new(Self { db, clock, random, systems, settings, index, looks, damaged, wake })
     }
 
     /// Commits a transaction that appended events. When this returns, every check on this node knows of

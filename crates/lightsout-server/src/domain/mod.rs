@@ -3,8 +3,10 @@
 pub mod access;
 pub mod chain;
 pub mod circuit;
+pub mod fields;
 pub mod fold;
 pub mod grant;
 pub mod outcome;
 pub mod redirect;
+pub mod text;
 pub mod totp;

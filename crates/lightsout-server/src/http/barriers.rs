@@ -58,7 +58,7 @@ pub(super) async fn read(
             .ok()
             .and_then(|id| id.parse().ok())
             .filter(|id| *id >= 0)
-            .ok_or_else(|| Failure::parameter("Last-Event-ID", "is the id of the last message"))?,
+            .ok_or_else(|| Failure::parameter("Last-Event-ID", "must be the id of the last message"))?,
         None => query.number("after", 0, 0, i64::MAX)?,
     };
     let wait = query.number("wait_s", 0, 0, WAIT_S_MAX)?;

@@ -26,7 +26,7 @@ pub(super) async fn list(
     let streaming = match query.text("stream_type") {
         Some("admin_logs") => false,
         Some("admin_logs_streaming") => true,
-        _ => return Err(Failure::parameter("stream_type", "is admin_logs or admin_logs_streaming")),
+        _ => return Err(Failure::parameter("stream_type", "must be admin_logs or admin_logs_streaming")),
     };
     let limit = query.number("limit", 100, 1, 500)?;
     let after = match query.text("stream_position") {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::page::error_page;
 use crate::domain::access::Denied;
+use crate::domain::fields::Wrong;
 use crate::ops;
 use crate::ops::tokens::AuthError;
 use crate::store::DbError;
@@ -117,11 +118,11 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    /// A parameter that is wrong.
+    /// A parameter or field that is wrong; the message reads well after the name.
     pub(super) fn parameter(name: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let context = json!({"errors": [{"reason": "invalid_parameter", "name": name, "message": message}]});
-        Self { context_info: Some(context), ..Self::bad_request(format!("{name}: {message}")) }
+        Self { context_info: Some(context), ..Self::bad_request(format!("{name} {message}")) }
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -240,6 +241,12 @@ impl IntoResponse for Failure {
     }
 }
 
+impl From<Wrong> for Failure {
+    fn from(wrong: Wrong) -> Self {
+        Self::parameter(wrong.field, wrong.message)
+    }
+}
+
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
         let (code, missing) = match denied {
@@ -311,6 +318,7 @@ impl From<ops::Error> for Failure {
                 }
             }
             ops::Error::Invalid { code, message } => Self::new(StatusCode::BAD_REQUEST, code, message),
+            ops::Error::Parameter { name, message } => Self::parameter(name, message),
             ops::Error::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
             ops::Error::OAuth { error, description } => {
                 Self::new(StatusCode::BAD_REQUEST, error, description)

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lightsout_api::{CreateGroup, UpdateGroup};
 use serde_json::{Value, json};
 
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::{JsonBody, Paging, PathId, Query, select};
+use super::request::{JsonValue, Paging, PathId, Query, fields_of, select};
 use crate::clock::timestamp_seconds;
+use crate::domain::fields::{Change, GROUP};
 use crate::ops::groups;
 use crate::store::GroupRow;
 
@@ -30,7 +30,7 @@ pub(super) async fn list(
     let term = query.text("filter_term");
     let (rows, total) = groups::list(&web.app, &caller, term, paging.offset, paging.rows()).await?;
     let fields = query.list("fields");
-    let entries = rows.iter().map(|row| (row.group_id.clone(), show(row, &fields))).collect();
+    let entries = rows.iter().map(|row| (row.group_id.clone(), show(&web, row, &fields))).collect();
     Ok(Json(paging.page(entries, total)))
 }
 
@@ -38,10 +38,11 @@ pub(super) async fn create(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
     query: Query,
-    JsonBody(body): JsonBody<CreateGroup>,
+    JsonValue(body): JsonValue,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let row = groups::create(&web.app, &caller, body).await?;
-    Ok((StatusCode::CREATED, Json(show(&row, &query.list("fields")))))
+    let request = fields_of(&GROUP, Change::Create, body)?;
+    let row = groups::create(&web.app, &caller, request).await?;
+    Ok((StatusCode::CREATED, Json(show(&web, &row, &query.list("fields")))))
 }
 
 pub(super) async fn read(
@@ -51,7 +52,7 @@ pub(super) async fn read(
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let row = groups::find(&web.app, &caller, &id).await?;
-    Ok(Json(show(&row, &query.list("fields"))))
+    Ok(Json(show(&web, &row, &query.list("fields"))))
 }
 
 pub(super) async fn update(
@@ -59,10 +60,11 @@ pub(super) async fn update(
     Authed(caller): Authed,
     PathId(id): PathId,
     query: Query,
-    JsonBody(body): JsonBody<UpdateGroup>,
+    JsonValue(body): JsonValue,
 ) -> Result<Json<Value>, Failure> {
-    let row = groups::update(&web.app, &caller, &id, body).await?;
-    Ok(Json(show(&row, &query.list("fields"))))
+    let request = fields_of(&GROUP, Change::Update, body)?;
+    let row = groups::update(&web.app, &caller, &id, request).await?;
+    Ok(Json(show(&web, &row, &query.list("fields"))))
 }
 
 pub(super) async fn delete(
@@ -74,28 +76,20 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn show(row: &GroupRow, fields: &[String]) -> Value {
-    let mut full = json!({
-        "provenance": null,
-        "external_sync_identifier": null,
-        "description": "",
-        "invitability_level": "admins_only",
-        "member_viewability_level": "admins_only",
-    });
-    if let Value::Object(map) = &mut full {
-        // What the service decides comes last: a stored profile cannot overwrite it.
-        map.extend(row.profile());
-        let decided = json!({
-            "type": "group",
-            "id": row.group_id,
-            "name": row.name,
-            "group_type": "managed_group",
-            "created_at": timestamp_seconds(row.created_at),
-            "modified_at": timestamp_seconds(row.modified_at),
-        });
-        if let Value::Object(decided) = decided {
-            map.extend(decided);
-        }
+fn show(web: &Web, row: &GroupRow, fields: &[String]) -> Value {
+    let shown = GROUP.show(&row.profile);
+    for field in shown.damaged {
+        web.app.damaged.report("groups", &row.group_id, field);
     }
+    let mut full = shown.fields;
+    let decided = [
+        ("type", json!("group")),
+        ("id", json!(row.group_id)),
+        ("name", json!(row.name)),
+        ("group_type", json!("managed_group")),
+        ("created_at", json!(timestamp_seconds(row.created_at))),
+        ("modified_at", json!(timestamp_seconds(row.modified_at))),
+    ];
+    full.extend(decided.map(|(name, value)| (name.to_owned(), value)));
     select(full, &DEFAULT, &SHORT, fields)
 }

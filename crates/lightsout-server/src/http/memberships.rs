@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lightsout_api::{CreateGroupMembership, UpdateGroupMembership};
+use lightsout_api::{CreateGroupMembership, MembershipRole, UpdateGroupMembership};
 use serde_json::{Value, json};
 
 use super::Web;
@@ -13,6 +13,7 @@ use super::auth::Authed;
 use super::failure::Failure;
 use super::request::{JsonBody, Paging, PathId, Query, select};
 use crate::clock::timestamp_seconds;
+use crate::domain::access::Permissions;
 use crate::ops::memberships;
 use crate::store::MembershipRow;
 
@@ -28,7 +29,7 @@ pub(super) async fn list_of_group(
     let paging = Paging::by_offset(&query)?;
     let (rows, total) =
         memberships::list_of_group(&web.app, &caller, &id, paging.offset, paging.limit).await?;
-    Ok(Json(page(&paging, &rows, total)))
+    Ok(Json(page(&web, &paging, &rows, total)))
 }
 
 pub(super) async fn list_of_user(
@@ -40,7 +41,7 @@ pub(super) async fn list_of_user(
     let paging = Paging::by_offset(&query)?;
     let (rows, total) =
         memberships::list_of_user(&web.app, &caller, &id, paging.offset, paging.limit).await?;
-    Ok(Json(page(&paging, &rows, total)))
+    Ok(Json(page(&web, &paging, &rows, total)))
 }
 
 pub(super) async fn create(
@@ -50,7 +51,7 @@ pub(super) async fn create(
     JsonBody(body): JsonBody<CreateGroupMembership>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let row = memberships::create(&web.app, &caller, body).await?;
-    Ok((StatusCode::CREATED, Json(show(&row, &query.list("fields")))))
+    Ok((StatusCode::CREATED, Json(show(&web, &row, &query.list("fields")))))
 }
 
 pub(super) async fn read(
@@ -60,7 +61,7 @@ pub(super) async fn read(
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let row = memberships::find(&web.app, &caller, &id).await?;
-    Ok(Json(show(&row, &query.list("fields"))))
+    Ok(Json(show(&web, &row, &query.list("fields"))))
 }
 
 pub(super) async fn update(
@@ -71,7 +72,7 @@ pub(super) async fn update(
     JsonBody(body): JsonBody<UpdateGroupMembership>,
 ) -> Result<Json<Value>, Failure> {
     let row = memberships::update(&web.app, &caller, &id, body).await?;
-    Ok(Json(show(&row, &query.list("fields"))))
+    Ok(Json(show(&web, &row, &query.list("fields"))))
 }
 
 pub(super) async fn delete(
@@ -83,20 +84,36 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn page(paging: &Paging, rows: &[MembershipRow], total: i64) -> Value {
-    paging.page(rows.iter().map(|row| (row.membership_id.clone(), show(row, &[]))).collect(), total)
+fn page(web: &Web, paging: &Paging, rows: &[MembershipRow], total: i64) -> Value {
+    let entries = rows.iter().map(|row| (row.membership_id.clone(), show(web, row, &[])));
+    paging.page(entries.collect(), total)
 }
 
-fn show(row: &MembershipRow, fields: &[String]) -> Value {
-    let full = json!({
-        "type": "group_membership",
-        "id": row.membership_id,
-        "user": {"type": "user", "id": row.user_id, "name": row.user_name, "login": row.user_login},
-        "group": {"type": "group", "id": row.group_id, "name": row.group_name, "group_type": "managed_group"},
-        "role": row.role,
-        "configurable_permissions": serde_json::from_str::<Value>(&row.permissions).unwrap_or(Value::Null),
-        "created_at": timestamp_seconds(row.created_at),
-        "modified_at": timestamp_seconds(row.modified_at),
-    });
-    select(full, &DEFAULT, &[], fields)
+fn show(web: &Web, row: &MembershipRow, fields: &[String]) -> Value {
+    let permissions = match row.permissions() {
+        Permissions::None => Value::Null,
+        Permissions::Some(map) => Value::Object(map),
+    };
+    if permissions.is_null() && row.permissions != "null" {
+        web.app.damaged.report("memberships", &row.membership_id, "permissions");
+    }
+    let mut user = json!({"type": "user", "id": row.user_id, "name": row.user_name});
+    if let Some(login) = &row.user_login {
+        user["login"] = json!(login);
+    }
+    let role = if row.role == "admin" { MembershipRole::Admin } else { MembershipRole::Member };
+    let full = [
+        ("type", json!("group_membership")),
+        ("id", json!(row.membership_id)),
+        ("user", user),
+        (
+            "group",
+            json!({"type": "group", "id": row.group_id, "name": row.group_name, "group_type": "managed_group"}),
+        ),
+        ("role", json!(role)),
+        ("configurable_permissions", permissions),
+        ("created_at", json!(timestamp_seconds(row.created_at))),
+        ("modified_at", json!(timestamp_seconds(row.modified_at))),
+    ];
+    select(full.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), &DEFAULT, &[], fields)
 }

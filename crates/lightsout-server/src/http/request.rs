@@ -8,14 +8,16 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Web;
 use super::failure::Failure;
+use crate::domain::fields::{Change, Fields};
 use crate::store::DbError;
 
 /// Box's words for a body that is not JSON.
 pub(super) const NOT_JSON: &str = "Supported payload format is JSON";
+const NO_OBJECT: &str = "the body must be a JSON object";
 
 /// A JSON body as a value; an empty one is `null`.
 pub(super) struct JsonValue(pub(super) Value);
@@ -46,11 +48,48 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for JsonBody<T> {
         let JsonValue(value) = JsonValue::from_request(request, web).await?;
         match value {
             Value::Object(_) => {}
-            _ => return Err(Failure::bad_request("the body is a JSON object")),
+            _ => return Err(Failure::bad_request(NO_OBJECT)),
         }
-        serde_json::from_value(value)
-            .map(Self)
-            .map_err(|e| Failure::bad_request(without_values(&e.to_string())))
+        shape(value).map(Self)
+    }
+}
+
+/// Reads the body of a change to a user or a group.
+pub(super) fn fields_of<T: DeserializeOwned>(
+    fields: &Fields,
+    change: Change,
+    body: Value,
+) -> Result<T, Failure> {
+    let Value::Object(body) = body else { return Err(Failure::bad_request(NO_OBJECT)) };
+    let kept = fields.accept(change, &body)?;
+    shape(Value::Object(kept))
+}
+
+/// Reads a body of a known shape; an error names the field.
+pub(super) fn shape<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
+    serde_path_to_error::deserialize(body).map_err(|error| {
+        let path = error.path().to_string();
+        // Serde repeats what was sent, and that may be a secret.
+        match error.inner().to_string().split_once(", expected ") {
+            Some((unknown, _)) if unknown.starts_with("unknown field") => {
+                Failure::bad_request(error.inner().to_string())
+            }
+            Some((_, expected)) if path != "." => {
+                Failure::parameter(&path, format!("must be {}", json_type(expected)))
+            }
+            Some((_, expected)) => Failure::bad_request(format!("a field must be {}", json_type(expected))),
+            None => Failure::bad_request(error.inner().to_string()),
+        }
+    })
+}
+
+/// What serde expected, in JSON's words.
+fn json_type(expected: &str) -> &str {
+    match expected {
+        "a map" => "an object",
+        "a sequence" => "a list",
+        expected if expected.starts_with("struct ") => "an object",
+        expected => expected,
     }
 }
 
@@ -82,15 +121,6 @@ fn refused_body(rejection: impl IntoResponse, web: &Web, otherwise: &str) -> Fai
     Failure::bad_request(otherwise)
 }
 
-/// Serde's words for a wrong shape, without what was sent: that may be a secret.
-fn without_values(message: &str) -> String {
-    match message.split_once(", expected ") {
-        Some((unknown, _)) if unknown.starts_with("unknown field") => message.to_owned(),
-        Some((_, expected)) => format!("a field has the wrong form: expected {expected}"),
-        None => message.to_owned(),
-    }
-}
-
 /// Whether any text holds U+0000, which PostgreSQL cannot store; refused on both databases.
 fn holds_nul(value: &Value) -> bool {
     match value {
@@ -113,7 +143,7 @@ impl FromRequestParts<Arc<Web>> for PathId {
     }
 }
 
-/// The query of a request: a parameter that stands twice is refused, unknown ones are ignored.
+/// The query of a request: a parameter that is given twice is refused, unknown ones are ignored.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl FromRequestParts<Arc<Web>> for Query {
@@ -124,11 +154,11 @@ impl FromRequestParts<Arc<Web>> for Query {
         let pairs = pairs.map_err(|_| Failure::bad_request("the query is not readable"))?.0;
         for (n, (name, _)) in pairs.iter().enumerate() {
             if pairs[..n].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Failure::parameter(name, "stands twice in the query"));
+                return Err(Failure::parameter(name, "is given twice"));
             }
         }
         if let Some((name, _)) = pairs.iter().find(|(_, value)| value.contains('\0')) {
-            return Err(Failure::parameter(name, "holds a character that no name has"));
+            return Err(Failure::parameter(name, "contains a NUL character"));
         }
         Ok(Self(pairs))
     }
@@ -146,7 +176,7 @@ impl Query {
             None => Ok(false),
             Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
             Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
-            Some(_) => Err(Failure::parameter(name, "is true or false")),
+            Some(_) => Err(Failure::parameter(name, "must be true or false")),
         }
     }
 
@@ -154,15 +184,16 @@ impl Query {
     pub(super) fn number(&self, name: &str, default: i64, min: i64, max: i64) -> Result<i64, Failure> {
         let Some(value) = self.text(name) else { return Ok(default) };
         let number = value.parse().ok().filter(|n| (min..=max).contains(n));
-        number.ok_or_else(|| Failure::parameter(name, format!("is a number from {min} to {max}")))
+        number.ok_or_else(|| Failure::parameter(name, format!("must be a whole number from {min} to {max}")))
     }
 
     /// An instant (RFC 3339), in milliseconds since 1970.
     pub(super) fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
         let Some(value) = self.text(name) else { return Ok(None) };
         let instant = value.parse::<jiff::Timestamp>();
-        let instant = instant
-            .map_err(|_| Failure::parameter(name, "is an RFC 3339 instant such as 2026-01-02T03:04:05Z"))?;
+        let instant = instant.map_err(|_| {
+            Failure::parameter(name, "must be an RFC 3339 instant such as 2026-01-02T03:04:05Z")
+        })?;
         Ok(Some(instant.as_millisecond()))
     }
 
@@ -229,17 +260,20 @@ impl Paging {
 }
 
 /// Keeps `type`, `id` and the short form's fields, and the fields that were asked for.
-pub(super) fn select(mut full: Value, default: &[&str], short: &[&str], fields: &[String]) -> Value {
-    if let Value::Object(map) = &mut full {
-        map.retain(|key, _| {
-            let key = key.as_str();
-            matches!(key, "type" | "id")
-                || if fields.is_empty() {
-                    default.contains(&key)
-                } else {
-                    short.contains(&key) || fields.iter().any(|f| f == key)
-                }
-        });
-    }
-    full
+pub(super) fn select(
+    mut full: Map<String, Value>,
+    default: &[&str],
+    short: &[&str],
+    fields: &[String],
+) -> Value {
+    full.retain(|key, _| {
+        let key = key.as_str();
+        matches!(key, "type" | "id")
+            || if fields.is_empty() {
+                default.contains(&key)
+            } else {
+                short.contains(&key) || fields.iter().any(|f| f == key)
+            }
+    });
+    Value::Object(full)
 }

@@ -111,8 +111,9 @@ pub(super) async fn outcomes(
     let limit = query.number("limit", 100, 1, 1_000)?;
     let state =
         query.text("outcome").map(|word| serde_json::from_value::<OutcomeState>(json!(word))).transpose();
-    let state = state
-        .map_err(|_| Failure::parameter("outcome", "is not one of the outcomes, such as ended or gave_up"))?;
+    let state = state.map_err(|_| {
+        Failure::parameter("outcome", "must be one of the outcomes, such as ended or gave_up")
+    })?;
     Ok(Json(terminations::outcomes(&web.app, &caller, &id, state, query.text("marker"), limit).await?))
 }
 

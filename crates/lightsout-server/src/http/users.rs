@@ -5,14 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lightsout_api::{CreateUser, UpdateUser};
 use serde_json::{Value, json};
 
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::{JsonBody, Paging, PathId, Query, select};
+use super::request::{JsonValue, Paging, PathId, Query, fields_of, select};
+use crate::app::Damaged;
 use crate::clock::timestamp_seconds;
+use crate::domain::access::Caller;
+use crate::domain::fields::{Change, USER};
 use crate::ops::users;
 use crate::store::{UserFilter, UserRow};
 
@@ -54,10 +56,10 @@ pub(super) async fn list(
     let (rows, total) = match query.text("user_type") {
         None | Some("all" | "managed") => (rows, total),
         Some("external") => (Vec::new(), 0),
-        Some(_) => return Err(Failure::parameter("user_type", "is all, managed or external")),
+        Some(_) => return Err(Failure::parameter("user_type", "must be all, managed or external")),
     };
-    let fields = query.list("fields");
-    let entries = rows.iter().map(|row| (row.user_id.clone(), show(row, &fields))).collect();
+    let view = View::of(&web, &caller, &query).await?;
+    let entries = rows.iter().map(|row| (row.user_id.clone(), view.show(row))).collect();
     Ok(Json(paging.page(entries, total)))
 }
 
@@ -65,10 +67,12 @@ pub(super) async fn create(
     State(web): State<Arc<Web>>,
     Authed(caller): Authed,
     query: Query,
-    JsonBody(body): JsonBody<CreateUser>,
+    JsonValue(body): JsonValue,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let row = users::create(&web.app, &caller, body).await?;
-    Ok((StatusCode::CREATED, Json(show(&row, &query.list("fields")))))
+    let request = fields_of(&USER, Change::Create, body)?;
+    let row = users::create(&web.app, &caller, request).await?;
+    let view = View::of(&web, &caller, &query).await?;
+    Ok((StatusCode::CREATED, Json(view.show(&row))))
 }
 
 pub(super) async fn me(
@@ -77,7 +81,7 @@ pub(super) async fn me(
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let row = users::find(&web.app, &caller, &caller.person.user_id.0).await?;
-    Ok(Json(show(&row, &query.list("fields"))))
+    Ok(Json(View::of(&web, &caller, &query).await?.show(&row)))
 }
 
 pub(super) async fn read(
@@ -87,7 +91,7 @@ pub(super) async fn read(
     query: Query,
 ) -> Result<Json<Value>, Failure> {
     let row = users::find(&web.app, &caller, &id).await?;
-    Ok(Json(show(&row, &query.list("fields"))))
+    Ok(Json(View::of(&web, &caller, &query).await?.show(&row)))
 }
 
 pub(super) async fn update(
@@ -95,16 +99,15 @@ pub(super) async fn update(
     Authed(caller): Authed,
     PathId(id): PathId,
     query: Query,
-    JsonBody(body): JsonBody<UpdateUser>,
+    JsonValue(body): JsonValue,
 ) -> Result<Json<Value>, Failure> {
-    if body.other.get("enterprise").is_some_and(Value::is_null) {
-        return Err(Failure::parameter(
-            "enterprise",
-            "rolling a user out of the enterprise is not offered; delete the user",
-        ));
+    if body.get("enterprise").is_some_and(Value::is_null) {
+        let message = "cannot be null: a user cannot leave the enterprise; delete the user instead";
+        return Err(Failure::parameter("enterprise", message));
     }
-    let row = users::update(&web.app, &caller, &id, body).await?;
-    Ok(Json(show(&row, &query.list("fields"))))
+    let request = fields_of(&USER, Change::Update, body)?;
+    let row = users::update(&web.app, &caller, &id, request).await?;
+    Ok(Json(View::of(&web, &caller, &query).await?.show(&row)))
 }
 
 /// `notify` and `force` are taken and have no meaning here: nothing is mailed, nothing is owned.
@@ -120,38 +123,46 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn show(row: &UserRow, fields: &[String]) -> Value {
-    let mut full = json!({
-        "language": "en",
-        "timezone": "UTC",
-        "space_amount": 0,
-        "space_used": 0,
-        "max_upload_size": 0,
-        "job_title": "",
-        "phone": "",
-        "address": "",
-        "avatar_url": "",
-        "notification_email": null,
-        "is_platform_access_only": false,
-    });
-    if let Value::Object(map) = &mut full {
-        // What the service decides comes last: a stored profile cannot overwrite it.
-        map.extend(row.profile());
-        let decided = json!({
-            "type": "user",
-            "id": row.user_id,
-            "name": row.name,
-            "login": row.login,
-            "role": row.role,
-            "status": row.status,
-            "external_app_user_id": row.external_id,
-            "enterprise": {"type": "enterprise", "id": row.enterprise_id},
-            "created_at": timestamp_seconds(row.created_at),
-            "modified_at": timestamp_seconds(row.modified_at),
-        });
-        if let Value::Object(decided) = decided {
-            map.extend(decided);
-        }
+/// What an answer shows of a user.
+struct View<'a> {
+    fields: Vec<String>,
+    /// The enterprise's name, where the enterprise was asked for.
+    enterprise: Option<String>,
+    damaged: &'a Damaged,
+}
+
+impl<'a> View<'a> {
+    async fn of(web: &'a Web, caller: &Caller, query: &Query) -> Result<Self, Failure> {
+        let fields = query.list("fields");
+        let enterprise = if fields.iter().any(|field| field == "enterprise") {
+            Some(users::enterprise_name(&web.app, caller).await?)
+        } else {
+            None
+        };
+        Ok(Self { fields, enterprise, damaged: &web.app.damaged })
     }
-    select(full, &DEFAULT, &SHORT, fields)
+
+    fn show(&self, row: &UserRow) -> Value {
+        let shown = USER.show(&row.profile);
+        for field in shown.damaged {
+            self.damaged.report("users", &row.user_id, field);
+        }
+        let mut full = shown.fields;
+        let decided = [
+            ("type", json!("user")),
+            ("id", json!(row.user_id)),
+            ("name", json!(row.name)),
+            ("role", json!(row.role())),
+            ("status", json!(row.status())),
+            ("enterprise", json!({"type": "enterprise", "id": row.enterprise_id, "name": self.enterprise})),
+            ("created_at", json!(timestamp_seconds(row.created_at))),
+            ("modified_at", json!(timestamp_seconds(row.modified_at))),
+        ];
+        full.extend(decided.map(|(name, value)| (name.to_owned(), value)));
+        // Box has no null for these two: without a value they are absent.
+        let optional = [("login", &row.login), ("external_app_user_id", &row.external_id)];
+        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        full.extend(optional.map(|(name, value)| (name.to_owned(), json!(value))));
+        select(full, &DEFAULT, &SHORT, &self.fields)
+    }
 }

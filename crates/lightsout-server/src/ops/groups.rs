@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Error, body, retried};
 use crate::app::App;
 use crate::domain::access::{self, Caller, MANAGE_GROUPS};
+use crate::domain::{fields, text};
 use crate::store::{DbError, GroupRow};
 
 /// The longest name, in characters.
@@ -47,7 +48,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateGroup) -> Result<
         group_id: app.random.numeric_id(),
         enterprise_id: caller.enterprise_id.0.clone(),
         name: check_name(&request.name)?,
-        profile: json!(request.other).to_string(),
+        profile: fields::GROUP.merge("{}", &request.other),
         created_at: now,
         modified_at: now,
     };
@@ -73,9 +74,7 @@ pub async fn update(
     if let Some(name) = &request.name {
         group.name = check_name(name)?;
     }
-    let mut profile = group.profile();
-    profile.extend(request.other);
-    group.profile = json!(profile).to_string();
+    group.profile = fields::GROUP.merge(&group.profile, &request.other);
     group.modified_at = app.clock.now_ms();
     retried!(update_once(app, caller, &group))?;
     Ok(group)
@@ -117,11 +116,7 @@ async fn append(
 }
 
 pub(super) fn check_name(name: &str) -> Result<String, Error> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_MAX || name.contains(char::is_control) {
-        return Err(Error::invalid(format!("name has 1 to {NAME_MAX} characters")));
-    }
-    Ok(name.to_owned())
+    text::name(name, NAME_MAX).map_err(|why| Error::parameter("name", why))
 }
 
 fn name_taken(error: DbError) -> Error {

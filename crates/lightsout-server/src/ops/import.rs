@@ -173,7 +173,8 @@ impl Person {
             other => return Err(format!("role is user or coadmin, not {other:?}")),
         };
         let groups = line.groups.split(';').map(str::trim).filter(|g| !g.is_empty());
-        let groups = groups.map(groups::check_name).collect::<Result<Vec<_>, _>>().map_err(said)?;
+        let groups = groups.map(groups::check_name).collect::<Result<Vec<_>, _>>();
+        let groups = groups.map_err(|error| format!("group {error}"))?;
         let mut aliases = BTreeMap::new();
         for pair in line.aliases.split(';').map(str::trim).filter(|a| !a.is_empty()) {
             let (system, subject) = pair.split_once('=').ok_or("aliases reads system=name;system=name")?;
@@ -185,7 +186,8 @@ impl Person {
             }
             aliases.insert(system.trim().to_owned(), subject.trim().to_owned());
         }
-        let external_id = Some(line.external_id.clone()).filter(|id| !id.is_empty());
+        let external_id = users::check_external_id(line.external_id.clone());
+        let external_id = external_id.map_err(|why| format!("external_id {why}"))?;
         Ok(Self { login, name, role, groups, external_id, aliases })
     }
 }

@@ -6,7 +6,13 @@ use serde_json::{Map, Value, json};
 use super::{Error, body, groups, retried};
 use crate::app::App;
 use crate::domain::access::{self, Caller, MANAGE_GROUPS, MANAGE_USERS, Permissions};
+use crate::domain::text;
 use crate::store::{DbError, MembershipRow};
+
+/// The most permissions of a group admin that are set one by one.
+const PERMISSIONS_MAX: usize = 50;
+/// The longest name of a permission, in characters.
+const PERMISSION_MAX: usize = 100;
 
 /// Reads a membership: one's own, or with the directory rights.
 pub async fn find(app: &App, caller: &Caller, membership_id: &str) -> Result<MembershipRow, Error> {
@@ -181,8 +187,18 @@ fn permissions(sent: Option<Option<Map<String, Value>>>) -> Result<Permissions, 
         Some(None) => Value::Null,
         Some(Some(map)) => Value::Object(map),
     };
-    Permissions::parse(&value)
-        .ok_or_else(|| Error::invalid("configurable_permissions is null or an object of booleans"))
+    let wrong = |message: String| Error::parameter("configurable_permissions", message);
+    let permissions = Permissions::parse(&value)
+        .ok_or_else(|| wrong("must be null or an object of true and false".to_owned()))?;
+    if let Permissions::Some(map) = &permissions {
+        if map.len() > PERMISSIONS_MAX {
+            return Err(wrong(format!("has {} entries; at most {PERMISSIONS_MAX}", map.len())));
+        }
+        if let Some(why) = map.keys().find_map(|key| text::too_long(key, PERMISSION_MAX)) {
+            return Err(wrong(format!("has a name that {why}")));
+        }
+    }
+    Ok(permissions)
 }
 
 /// Permissions as they are stored. A plain member's are ignored, as on Box: kept, they would become

@@ -34,6 +34,7 @@ pub mod watch;
 use lightsout_api::{Reference, Skip};
 
 use crate::domain::access::{Denied, Person};
+use crate::domain::fields::Wrong;
 use crate::store::{DbError, UserRow};
 
 /// Why an operation was refused or failed. Nothing was changed.
@@ -51,6 +52,14 @@ pub enum Error {
         /// A word for programs.
         code: &'static str,
         /// What is wrong and what to do.
+        message: String,
+    },
+    /// One field or parameter of the request is wrong.
+    #[error("{name} {message}")]
+    Parameter {
+        /// The field or parameter.
+        name: &'static str,
+        /// What is wrong with it, so that it reads well after the name.
         message: String,
     },
     /// The request collides with what is stored.
@@ -80,10 +89,21 @@ impl From<DbError> for Error {
     }
 }
 
+impl From<Wrong> for Error {
+    fn from(wrong: Wrong) -> Self {
+        Self::parameter(wrong.field, wrong.message)
+    }
+}
+
 impl Error {
     /// The request is wrong.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::Invalid { code: "bad_request", message: message.into() }
+    }
+
+    /// One field or parameter is wrong.
+    pub fn parameter(name: &'static str, message: impl Into<String>) -> Self {
+        Self::Parameter { name, message: message.into() }
     }
 
     /// One thing does not exist.

@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use super::{Error, body, retried, terminate, user_reference};
 use crate::app::App;
 use crate::domain::access::{self, Caller, MANAGE_USERS};
+use crate::domain::{fields, text};
 use crate::store::{DbError, NewEvent, UserFilter, UserRow};
 
 /// The longest name, in characters (Box's limit).
 const NAME_MAX: usize = 50;
 /// The longest login, in characters.
 const LOGIN_MAX: usize = 254;
+/// The longest id in an outside system, in characters.
+const EXTERNAL_ID_MAX: usize = 255;
 
 /// Reads a user: oneself always, others with the directory rights.
 pub async fn find(app: &App, caller: &Caller, user_id: &str) -> Result<UserRow, Error> {
@@ -38,6 +41,13 @@ pub async fn list(
     Ok((rows, app.db.count_users(&filter).await?))
 }
 
+/// The name of the caller's enterprise.
+pub async fn enterprise_name(app: &App, caller: &Caller) -> Result<String, Error> {
+    let enterprise_id = &caller.enterprise_id.0;
+    let found = app.db.find_enterprise(enterprise_id).await?;
+    Ok(found.ok_or_else(|| Error::not_found("enterprise_id", enterprise_id))?.name)
+}
+
 /// Creates a user.
 pub async fn create(app: &App, caller: &Caller, request: CreateUser) -> Result<UserRow, Error> {
     let role = request.role.unwrap_or(Role::User);
@@ -48,7 +58,7 @@ pub async fn create(app: &App, caller: &Caller, request: CreateUser) -> Result<U
         Some(login) => Some(login),
         // As Box does: an app user is given a login of its own.
         None if platform => Some(format!("AppUser_{}@users.lightsout.invalid", app.random.numeric_id())),
-        None => return Err(Error::invalid("login is required unless is_platform_access_only is true")),
+        None => return Err(Error::parameter("login", "is required unless is_platform_access_only is true")),
     };
     let now = app.clock.now_ms();
     let user = UserRow {
@@ -58,9 +68,9 @@ pub async fn create(app: &App, caller: &Caller, request: CreateUser) -> Result<U
         name,
         role: role.as_str().to_owned(),
         status: status_word(request.status.unwrap_or(UserStatus::Active)),
-        external_id: request.external_app_user_id.filter(|id| !id.is_empty()),
+        external_id: external_id(request.external_app_user_id.unwrap_or_default())?,
         service_of: None,
-        profile: json!(request.other).to_string(),
+        profile: fields::USER.merge("{}", &request.other),
         created_at: now,
         modified_at: now,
     };
@@ -120,11 +130,9 @@ async fn update_once(
         user.status = status_word(status);
     }
     if let Some(external_id) = &request.external_app_user_id {
-        user.external_id = Some(external_id.clone()).filter(|id| !id.is_empty());
+        user.external_id = self::external_id(external_id.clone())?;
     }
-    let mut profile = user.profile();
-    profile.extend(request.other.clone());
-    user.profile = json!(profile).to_string();
+    user.profile = fields::USER.merge(&user.profile, &request.other);
     user.modified_at = app.clock.now_ms();
     tx.update_user(&user).await.map_err(login_taken)?;
     let mut events = vec![body::caused(caller, "EDIT_USER", json!(user_reference(&user)), Value::Null)];
@@ -166,22 +174,20 @@ fn may_change(caller: &Caller, user: &UserRow, to: Role) -> Result<(), Error> {
 }
 
 pub(super) fn check_name(name: &str) -> Result<String, Error> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_MAX || name.contains(char::is_control) {
-        return Err(Error::invalid(format!("name has 1 to {NAME_MAX} characters")));
-    }
-    Ok(name.to_owned())
+    text::name(name, NAME_MAX).map_err(|why| Error::parameter("name", why))
 }
 
 pub(super) fn check_login(login: &str) -> Result<String, Error> {
-    let login = login.trim();
-    if login.is_empty()
-        || login.chars().count() > LOGIN_MAX
-        || login.contains(|c: char| c.is_control() || c.is_whitespace())
-    {
-        return Err(Error::invalid(format!("login has 1 to {LOGIN_MAX} characters and no spaces")));
-    }
-    Ok(login.to_owned())
+    text::word(login, LOGIN_MAX).map_err(|why| Error::parameter("login", why))
+}
+
+fn external_id(id: String) -> Result<Option<String>, Error> {
+    check_external_id(id).map_err(|why| Error::parameter("external_app_user_id", why))
+}
+
+/// An empty id is none; the error reads well after the field's name.
+pub(super) fn check_external_id(id: String) -> Result<Option<String>, String> {
+    text::too_long(&id, EXTERNAL_ID_MAX).map_or(Ok(Some(id).filter(|id| !id.is_empty())), Err)
 }
 
 pub(super) fn status_word(status: UserStatus) -> String {

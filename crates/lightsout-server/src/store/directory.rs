@@ -1,7 +1,7 @@
 //! Enterprises, users and groups.
 
 use lightsout_api::{Role, UserStatus};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::args;
 use crate::domain::fold::fold;
@@ -58,11 +58,6 @@ impl UserRow {
             _ => UserStatus::Active,
         }
     }
-
-    /// The profile as an object.
-    pub fn profile(&self) -> Map<String, Value> {
-        serde_json::from_str(&self.profile).unwrap_or_default()
-    }
 }
 
 /// Reads a stored role.
@@ -102,13 +97,6 @@ pub struct GroupRow {
     pub created_at: i64,
     /// When it was last changed.
     pub modified_at: i64,
-}
-
-impl GroupRow {
-    /// The profile as an object.
-    pub fn profile(&self) -> Map<String, Value> {
-        serde_json::from_str(&self.profile).unwrap_or_default()
-    }
 }
 
 impl Db {

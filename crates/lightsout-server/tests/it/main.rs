@@ -11,6 +11,7 @@ mod connectors;
 mod console;
 mod directory;
 mod feed;
+mod fields;
 mod harness;
 mod introspection;
 mod nodes;
