@@ -248,7 +248,7 @@ pub struct Page<T> {
     /// The number of entries before this page.
     #[serde(default)]
     pub offset: Option<u64>,
-    /// Where the next page starts; absent or empty at the end.
+    /// Where the next page starts, opaque; absent or empty at the end.
     #[serde(default)]
     pub next_marker: Option<String>,
 }

@@ -6,6 +6,7 @@ pub mod circuit;
 pub mod fields;
 pub mod fold;
 pub mod grant;
+pub mod marker;
 pub mod outcome;
 pub mod redirect;
 pub mod text;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::Web;
 use super::auth::{Authed, bearer};
 use super::failure::Failure;
-use super::request::Query;
+use super::request::{Query, last_event_id};
 use crate::domain::access::FEED;
 use crate::index::Batch;
 use crate::ops::tokens;
@@ -52,14 +52,9 @@ pub(super) async fn read(
     query: Query,
 ) -> Result<Response, Failure> {
     caller.needs_right(FEED)?;
-    let after = match headers.get("last-event-id") {
-        Some(id) => id
-            .to_str()
-            .ok()
-            .and_then(|id| id.parse().ok())
-            .filter(|id| *id >= 0)
-            .ok_or_else(|| Failure::parameter("Last-Event-ID", "must be the id of the last message"))?,
-        None => query.number("after", 0, 0, i64::MAX)?,
+    let after = match last_event_id(&headers)? {
+        Some(position) => position,
+        None => query.position("after")?,
     };
     let wait = query.number("wait_s", 0, 0, WAIT_S_MAX)?;
     web.app.index.fresh().await?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::Query;
+use super::request::{AHEAD, Query};
 use crate::clock::timestamp_seconds;
 use crate::ops::events;
 use crate::store::{EventFilter, EventRow};
@@ -30,10 +30,13 @@ pub(super) async fn list(
     };
     let limit = query.number("limit", 100, 1, 500)?;
     let after = match query.text("stream_position") {
-        None => 0,
+        None | Some("null") => 0,
         Some("now") => return Ok(Json(page(&[], head))),
-        Some(_) => query.number("stream_position", 0, 0, i64::MAX)?,
+        Some(_) => query.position("stream_position")?,
     };
+    if after > head {
+        return Err(Failure::parameter("stream_position", AHEAD));
+    }
     let (from, before) = (query.instant("created_after")?, query.instant("created_before")?);
     let filter = EventFilter {
         enterprise_id: String::new(),

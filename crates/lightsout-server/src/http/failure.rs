@@ -122,7 +122,15 @@ impl Failure {
     pub(super) fn parameter(name: &str, message: impl Into<String>) -> Self {
         let message = message.into();
         let context = json!({"errors": [{"reason": "invalid_parameter", "name": name, "message": message}]});
-        Self { context_info: Some(context), ..Self::bad_request(format!("{name} {message}")) }
+        let code = match name {
+            "limit" => "invalid_limit",
+            "offset" => "invalid_offset",
+            _ => "bad_request",
+        };
+        Self {
+            context_info: Some(context),
+            ..Self::new(StatusCode::BAD_REQUEST, code, format!("{name} {message}"))
+        }
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -221,7 +229,7 @@ impl Failure {
     /// OAuth 2 has few words (RFC 6749, section 5.2); the others are its nearest.
     fn oauth_code(&self) -> &'static str {
         match self.code {
-            "bad_request" => "invalid_request",
+            "bad_request" | "invalid_limit" | "invalid_offset" => "invalid_request",
             // A bearer token that is no good, at introspection.
             "unauthorized" => "invalid_token",
             "access_denied_insufficient_permissions" => "insufficient_scope",

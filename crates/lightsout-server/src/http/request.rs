@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -13,10 +13,13 @@ use serde_json::{Map, Value};
 use super::Web;
 use super::failure::Failure;
 use crate::domain::fields::{Change, Fields};
+use crate::domain::marker::List;
 use crate::store::DbError;
 
 /// Box's words for a body that is not JSON.
 pub(super) const NOT_JSON: &str = "Supported payload format is JSON";
+/// What is said of a position that the log has not reached: nothing was ever answered with it.
+pub(super) const AHEAD: &str = "is ahead of the event log; start from the beginning";
 const NO_OBJECT: &str = "the body must be a JSON object";
 
 /// A JSON body as a value; an empty one is `null`.
@@ -187,6 +190,11 @@ impl Query {
         number.ok_or_else(|| Failure::parameter(name, format!("must be a whole number from {min} to {max}")))
     }
 
+    /// The position of an event, where a list goes on; absent, empty and 0 are the start.
+    pub(super) fn position(&self, name: &str) -> Result<i64, Failure> {
+        self.number(name, 0, 0, i64::MAX)
+    }
+
     /// An instant (RFC 3339), in milliseconds since 1970.
     pub(super) fn instant(&self, name: &str) -> Result<Option<i64>, Failure> {
         let Some(value) = self.text(name) else { return Ok(None) };
@@ -204,48 +212,62 @@ impl Query {
     }
 }
 
-/// Where a list starts and how much of it is wanted, in Box's two ways of paging.
-pub(super) struct Paging {
-    pub(super) limit: i64,
-    pub(super) offset: i64,
-    /// The id after which the page starts, for marker paging.
-    pub(super) marker: Option<String>,
-    usemarker: bool,
+/// The position after which a stream goes on (`Last-Event-ID`); absent or empty: from the start.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Failure> {
+    let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    let position = id.to_str().ok().and_then(|id| id.parse().ok()).filter(|position| *position >= 0);
+    let wrong = || Failure::parameter("Last-Event-ID", "must be the id of an event of this stream");
+    position.ok_or_else(wrong).map(Some)
 }
 
-impl Paging {
+/// Where a list starts and how much of it is wanted, in Box's two ways of paging.
+pub(super) struct Paging<'a> {
+    pub(super) limit: i64,
+    pub(super) offset: i64,
+    /// The id after which the page starts; empty for all.
+    pub(super) after: String,
+    /// The list whose markers are used; none: it is paged by offset.
+    by_marker: Option<List<'a>>,
+}
+
+impl<'a> Paging<'a> {
     /// Reads `limit` (100, at most 1,000), `offset` (at most 10,000), `usemarker` and `marker`.
-    pub(super) fn of(query: &Query) -> Result<Self, Failure> {
-        Self::read(query, query.flag("usemarker")?)
+    pub(super) fn of(query: &Query, list: List<'a>) -> Result<Self, Failure> {
+        if !query.flag("usemarker")? {
+            return Self::by_offset(query);
+        }
+        Ok(Self {
+            limit: query.number("limit", 100, 1, 1_000)?,
+            offset: 0,
+            after: list.after("marker", query.text("marker"))?,
+            by_marker: Some(list),
+        })
     }
 
     /// The same for lists that page by offset only; `usemarker` has no meaning there, as on Box.
     pub(super) fn by_offset(query: &Query) -> Result<Self, Failure> {
-        Self::read(query, false)
-    }
-
-    fn read(query: &Query, usemarker: bool) -> Result<Self, Failure> {
         Ok(Self {
             limit: query.number("limit", 100, 1, 1_000)?,
-            offset: if usemarker { 0 } else { query.number("offset", 0, 0, 10_000)? },
-            marker: query.text("marker").filter(|_| usemarker).map(ToOwned::to_owned),
-            usemarker,
+            offset: query.number("offset", 0, 0, 10_000)?,
+            after: String::new(),
+            by_marker: None,
         })
     }
 
     /// How many rows to read: for markers one more than the page, to see whether there is another.
     pub(super) fn rows(&self) -> i64 {
-        self.limit + i64::from(self.usemarker)
+        self.limit + i64::from(self.by_marker.is_some())
     }
 
     /// The page: rendered entries with their ids, and the number of all.
     pub(super) fn page(&self, mut entries: Vec<(String, Value)>, total: i64) -> Value {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = self.usemarker && entries.len() > limit;
+        let more = entries.len() > limit;
         entries.truncate(limit);
-        let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
+        let last = entries.last().filter(|_| more).map(|(id, _)| id.clone());
         let entries: Vec<Value> = entries.into_iter().map(|(_, entry)| entry).collect();
-        if self.usemarker {
+        if let Some(list) = self.by_marker {
+            let next = last.map(|id| list.marker(&id));
             serde_json::json!({"limit": self.limit, "next_marker": next, "entries": entries})
         } else {
             serde_json::json!({

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Web;
 use super::auth::Authed;
 use super::failure::Failure;
-use super::request::{JsonBody, PathId, Query};
+use super::request::{AHEAD, JsonBody, PathId, Query, last_event_id};
 use super::sse;
 use crate::ops::{radius, terminate, terminations};
 
@@ -132,12 +132,11 @@ pub(super) async fn events(
     PathId(id): PathId,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let after = match headers.get("last-event-id").map(|value| value.to_str().ok()?.parse::<i64>().ok()) {
-        None => 0,
-        Some(Some(position)) if position >= 0 => position,
-        Some(_) => return Err(Failure::bad_request("Last-Event-ID is the id of an event of this stream")),
-    };
+    let after = last_event_id(&headers)?.unwrap_or(0);
     let row = terminations::find_row(&web.app, &caller, &id).await?;
+    if after > web.app.db.event_head().await?.position {
+        return Err(Failure::parameter("Last-Event-ID", AHEAD));
+    }
     Ok(sse::follow(&web, row, after))
 }
 

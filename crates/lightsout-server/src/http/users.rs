@@ -15,6 +15,7 @@ use crate::app::Damaged;
 use crate::clock::timestamp_seconds;
 use crate::domain::access::Caller;
 use crate::domain::fields::{Change, USER};
+use crate::domain::marker::List;
 use crate::ops::users;
 use crate::store::{UserFilter, UserRow};
 
@@ -44,12 +45,12 @@ pub(super) async fn list(
     Authed(caller): Authed,
     query: Query,
 ) -> Result<Json<Value>, Failure> {
-    let paging = Paging::of(&query)?;
+    let paging = Paging::of(&query, List("users", &caller.enterprise_id.0))?;
     let filter = UserFilter {
         enterprise_id: String::new(),
         term: query.text("filter_term").map(ToOwned::to_owned),
         external_id: query.text("external_app_user_id").map(ToOwned::to_owned),
-        after: paging.marker.clone().unwrap_or_default(),
+        after: paging.after.clone(),
     };
     let (rows, total) = users::list(&web.app, &caller, filter, paging.offset, paging.rows()).await?;
     // Every user here is a managed one.

@@ -4,6 +4,7 @@
 use super::Error;
 use crate::app::App;
 use crate::domain::access::{self, Caller};
+use crate::domain::marker::List;
 use crate::store::AppRow;
 
 /// An app as those see it who manage its enterprise.
@@ -46,21 +47,23 @@ pub enum Power {
     BoxAudience,
 }
 
-/// Lists the apps of the caller's enterprise after a client id, at most `limit`, and after which the next
-/// page begins.
+/// Lists the apps of the caller's enterprise from a marker on, at most `limit`, with the marker of the next
+/// page.
 pub async fn list(
     app: &App,
     caller: &Caller,
-    after: &str,
+    after: Option<&str>,
     limit: usize,
 ) -> Result<(Vec<AppView>, Option<String>), Error> {
     access::may_read_apps(caller)?;
     let enterprise = &caller.enterprise_id.0;
     let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    let mut rows = app.db.list_apps(enterprise, after, wanted).await?;
+    let list = List("apps", enterprise);
+    let after = list.after("after", after)?;
+    let mut rows = app.db.list_apps(enterprise, &after, wanted).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|row| row.client_id.clone());
+    let next = rows.last().filter(|_| more).map(|row| list.marker(&row.client_id));
     let keys = app.db.count_app_keys(enterprise).await?;
     let keys = |id: &str| keys.iter().find(|(found, _)| found == id).map_or(0, |(_, n)| n.unsigned_abs());
     let views = rows.into_iter().map(|row| {

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::connector::Registry;
 use crate::domain::access::{self, Caller, Denied, MANAGE_GROUPS, MANAGE_USERS, Standing};
 use crate::domain::fold::fold;
+use crate::domain::marker::List;
 use crate::store::{GroupRow, MembershipRow, SessionRow, TerminationRow, UserRow};
 
 /// The most people, and the most groups, that one search shows.
@@ -148,12 +149,12 @@ pub struct Person {
     pub past: Option<Vec<TerminationRow>>,
 }
 
-/// Reads a person; sessions after a hash, groups from an offset.
+/// Reads a person; sessions from a marker on, groups from an offset.
 pub async fn person(
     app: &App,
     caller: &Caller,
     user_id: &str,
-    sessions_after: &str,
+    sessions_after: Option<&str>,
     groups_offset: i64,
 ) -> Result<Person, Error> {
     let (reach, user) = find(app, caller, user_id).await?;
@@ -161,8 +162,11 @@ pub async fn person(
     let is_caller = user.user_id == caller.person.user_id.0;
     let may_end = access::may_end(caller.standing, user.role(), is_caller, !manages);
     let now = app.clock.now_ms();
-    let mut sessions = app.db.list_sessions(user_id, sessions_after, now, PAGE + 1).await?;
-    let more_sessions = cut(&mut sessions).then(|| sessions.last().map(|s| s.session_hash.clone())).flatten();
+    let list = List("sessions", user_id);
+    let sessions_after = list.after("after", sessions_after)?;
+    let mut sessions = app.db.list_sessions(user_id, &sessions_after, now, PAGE + 1).await?;
+    let last = cut(&mut sessions).then(|| sessions.last()).flatten();
+    let more_sessions = last.map(|session| list.marker(&session.session_hash));
     sessions.sort_by_key(|session| std::cmp::Reverse(session.began_at));
     let counts = app.db.count_sessions(&[user_id.to_owned()], now).await?;
     let mut groups = app.db.list_groups_of(user_id, reach.among(), groups_offset, PAGE + 1).await?;
@@ -220,15 +224,18 @@ pub struct Group {
     pub members_count: u64,
     /// Some of them, by id.
     pub members: Vec<UserRow>,
-    /// The id after which the next page starts.
+    /// The marker of the next page.
     pub more_members: Option<String>,
 }
 
-/// Reads a group; members after an id.
-pub async fn group(app: &App, caller: &Caller, group_id: &str, after: &str) -> Result<Group, Error> {
+/// Reads a group; members from a marker on.
+pub async fn group(app: &App, caller: &Caller, group_id: &str, after: Option<&str>) -> Result<Group, Error> {
     let group = find_group(app, caller, group_id).await?;
-    let mut members = app.db.list_members(group_id, after, PAGE + 1).await?;
-    let more_members = cut(&mut members).then(|| members.last().map(|m| m.user_id.clone())).flatten();
+    let list = List("members", group_id);
+    let after = list.after("after", after)?;
+    let mut members = app.db.list_members(group_id, &after, PAGE + 1).await?;
+    let last = cut(&mut members).then(|| members.last()).flatten();
+    let more_members = last.map(|member| list.marker(&member.user_id));
     let members_count = app.db.count_members(group_id).await?.unsigned_abs();
     Ok(Group { group, members_count, members, more_members })
 }

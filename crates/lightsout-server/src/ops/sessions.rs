@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::clock::timestamp;
 use crate::domain::access::{self, Caller, INTROSPECT, SESSIONS_READ, SESSIONS_WRITE};
 use crate::domain::fold::fold;
+use crate::domain::marker::List;
 use crate::random::sha256;
 use crate::store::{NewOidcSession, NewSession};
 
@@ -189,11 +190,13 @@ pub async fn list(
     if app.db.find_user(&caller.enterprise_id.0, user_id).await?.is_none() {
         return Err(Error::not_found("user_id", user_id));
     }
-    let mut rows = app.db.list_sessions(user_id, marker.unwrap_or(""), app.clock.now_ms(), limit + 1).await?;
+    let list = List("sessions", user_id);
+    let after = list.after("marker", marker)?;
+    let mut rows = app.db.list_sessions(user_id, &after, app.clock.now_ms(), limit + 1).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next_marker = rows.last().filter(|_| more).map(|row| row.session_hash.clone());
+    let next_marker = rows.last().filter(|_| more).map(|row| list.marker(&row.session_hash));
     let entries = rows
         .into_iter()
         .map(|row| Session {

@@ -17,6 +17,7 @@ mod introspection;
 mod nodes;
 mod openapi;
 mod overlap;
+mod positions;
 mod registry;
 mod retention;
 mod routes;

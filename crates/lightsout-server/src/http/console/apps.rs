@@ -22,7 +22,7 @@ pub(in crate::http) async fn show(
     signed_in: SignedIn,
     query: Query,
 ) -> Result<Html<String>, Failure> {
-    let after = query.text("after").unwrap_or_default();
+    let after = query.text("after");
     let (apps, next) = list(&web.app, &signed_in.caller, after, PER_PAGE).await?;
     let body = html! {
         h1 { "Apps" }
@@ -34,11 +34,11 @@ pub(in crate::http) async fn show(
             }
         }
         @if apps.is_empty() {
-            p.panel.empty { @if after.is_empty() { "There is no app yet." } @else { "There are no more apps." } }
+            p.panel.empty { @if after.is_none() { "There is no app yet." } @else { "There are no more apps." } }
         }
         @for app in &apps { (one(app)) }
         nav.actions aria-label="Pages" {
-            @if !after.is_empty() { a href="/console/apps" { "First" } }
+            @if after.is_some() { a href="/console/apps" { "First" } }
             @if let Some(next) = &next { a href={ "/console/apps?after=" (next) } rel="next" { "More" } }
         }
     };

@@ -26,7 +26,7 @@ pub(in crate::http) async fn show(
     uri: Uri,
     query: Query,
 ) -> Result<Html<String>, Failure> {
-    let after = query.text("after").unwrap_or_default();
+    let after = query.text("after");
     let found = people::group(&web.app, &signed_in.caller, &group_id, after).await;
     let found = found.map_err(|error| refused(&signed_in, error))?;
     let systems = if query.text("ask").is_some() {
@@ -50,16 +50,16 @@ pub(in crate::http) async fn show(
         (systems)
         h2 #members { "Members" }
         @if found.members.is_empty() {
-            p.panel.empty { @if after.is_empty() { "Nobody is in this group." } @else { "No more members." } }
+            p.panel.empty { @if after.is_none() { "Nobody is in this group." } @else { "No more members." } }
         } @else {
             form method="get" action="/console/end" {
                 (people_table(&found.members))
                 div.actions { button.quiet.ending type="submit" { "End sessions of the chosen" } }
             }
         }
-        @if !after.is_empty() || found.more_members.is_some() {
+        @if after.is_some() || found.more_members.is_some() {
             p.row {
-                @if !after.is_empty() { a href={ "/console/groups/" (group.group_id) "#members" } { "From the beginning" } }
+                @if after.is_some() { a href={ "/console/groups/" (group.group_id) "#members" } { "From the beginning" } }
                 @if let Some(after) = &found.more_members {
                     a href={ "/console/groups/" (group.group_id) "?after=" (after) "#members" } { "Next " (PAGE) " of " (number(found.members_count)) }
                 }

@@ -44,7 +44,7 @@ pub(in crate::http) async fn show(
 ) -> Result<Html<String>, Failure> {
     // Access first: whoever may not read it learns nothing of the filters.
     let look = chain::last_look(&web.app, &signed_in.caller)?;
-    let asked = asked(&query);
+    let asked = asked(&query)?;
     let found = if asked.wrong.is_empty() {
         Some(list(&web.app, &signed_in.caller, &asked.query, PER_PAGE).await?)
     } else {
@@ -59,7 +59,7 @@ pub(in crate::http) async fn show(
     Ok(page(&signed_in, Place::Log, "Log", body))
 }
 
-fn asked(query: &Query) -> Asked {
+fn asked(query: &Query) -> Result<Asked, Failure> {
     let text = |name| query.text(name).map(str::trim).unwrap_or_default().to_owned();
     let mut asked = Asked {
         event_type: text("type"),
@@ -76,19 +76,16 @@ fn asked(query: &Query) -> Asked {
             asked.wrong.push((name, "write a time such as 2026-01-02T03:04"));
         }
     }
-    let before = query.number("before", i64::MAX, 1, i64::MAX);
-    if before.is_err() {
-        asked.wrong.push(("before", "is a position of the log"));
-    }
+    let before = query.number("before", i64::MAX, 1, i64::MAX)?;
     asked.query = log::LogQuery {
-        before: before.ok().filter(|before| *before != i64::MAX),
+        before: Some(before).filter(|before| *before != i64::MAX),
         event_types: some(&asked.event_type).into_iter().collect(),
         recorded_from: from.unwrap_or_default(),
         recorded_before: until.unwrap_or_default(),
         who: some(&asked.who),
         about: some(&asked.about),
     };
-    asked
+    Ok(asked)
 }
 
 /// A time as the browser's field writes it, in UTC; also an instant with its zone.

@@ -29,7 +29,7 @@ pub(in crate::http) async fn show(
     uri: Uri,
     query: Query,
 ) -> Result<Html<String>, Failure> {
-    let after = query.text("after").unwrap_or_default();
+    let after = query.text("after");
     let offset = query.number("groups", 0, 0, 1_000_000)?;
     let person = people::person(&web.app, &signed_in.caller, &user_id, after, offset).await;
     let person = person.map_err(|error| refused(&signed_in, error))?;
