@@ -54,7 +54,7 @@ fn wrong(chosen: &Chosen) -> Option<Vec<String>> {
     }
     if entries > ENTRIES_MAX {
         wrong.push(format!(
-            "These are {} entries, and a page takes {ENTRIES_MAX}. Put the people into a group and end the group, or run: lightsout terminate users --file FILE",
+            "The list has {} entries; this page accepts at most {ENTRIES_MAX}. End a group instead, or run: lightsout users terminate-sessions --from-file FILE",
             number(entries as u64)
         ));
     }

@@ -216,7 +216,7 @@ both! {
         for n in 1..=301 {
             writeln!(list, "crowd{n}@acme.example").expect("a String takes it");
         }
-        browser.post("/console/end/choose", &[("who", &list)]).await.is(400).says("301 entries").says("lightsout terminate users --file");
+        browser.post("/console/end/choose", &[("who", &list)]).await.is(400).says("301 entries").says("lightsout users terminate-sessions --from-file FILE");
         let fewer = list.split_once('\n').expect("lines").1;
         let to = browser.post("/console/end/choose", &[("who", fewer)]).await.is(303).location.clone().expect("an address");
         assert!(to.len() < 8_000, "proxies take it: {}", to.len());
