@@ -14,6 +14,8 @@ mod generate;
 mod interrupt;
 mod login;
 mod name;
+#[cfg(test)]
+mod named_commands;
 mod on_box;
 mod output;
 mod people;
