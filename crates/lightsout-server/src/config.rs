@@ -197,43 +197,66 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To run the service: everything in it must be usable.
+    Serve,
+    /// For a command on the service's machine. It needs neither providers nor the certificate, and a system
+    /// that cannot be used, for instance because its secret is not in the command's environment, fails when
+    /// it is built.
+    Command,
+}
+
 impl Config {
     /// Reads the file, then the environment (`LIGHTSOUT__SERVER__LISTEN` for `server.listen`).
-    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+    pub fn load(file: &Path, purpose: Purpose) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|e| {
-            ConfigError(format!(
-                "cannot read {}: {e}; `lightsout admin init --config {}` makes one",
-                file.display(),
-                file.display()
-            ))
+            let hint = match e.kind() {
+                std::io::ErrorKind::NotFound => {
+                    format!("; create it with: lightsout admin init --config {}", file.display())
+                }
+                _ => String::new(),
+            };
+            ConfigError(format!("cannot read {}: {e}{hint}", file.display()))
         })?;
-        Self::parse(&text).map_err(|e| ConfigError(format!("{}: {e}", file.display())))
+        Self::parse(&text, purpose).map_err(|e| ConfigError(format!("{}: {e}", file.display())))
     }
 
-    /// Reads a text, then the environment, and checks the whole.
-    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+    /// Reads a text, then the environment, and checks what the purpose needs.
+    pub fn parse(text: &str, purpose: Purpose) -> Result<Self, ConfigError> {
         let environment = config::Environment::with_prefix("LIGHTSOUT")
             .prefix_separator("__")
             .separator("__")
             .try_parsing(true);
-        Self::read(Self::builder(text).add_source(environment))
+        Self::read(Self::builder(text).add_source(environment), purpose)
     }
 
-    /// Reads a text alone: nothing in the environment changes it.
+    /// Reads a text alone, to run the service: nothing in the environment changes it.
     pub fn parse_alone(text: &str) -> Result<Self, ConfigError> {
-        Self::read(Self::builder(text))
+        Self::read(Self::builder(text), Purpose::Serve)
     }
 
     fn builder(text: &str) -> config::ConfigBuilder<config::builder::DefaultState> {
         config::Config::builder().add_source(config::File::from_str(text, config::FileFormat::Toml))
     }
 
-    fn read(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Self, ConfigError> {
-        let config: Self = builder
-            .build()
+    fn read(
+        builder: config::ConfigBuilder<config::builder::DefaultState>,
+        purpose: Purpose,
+    ) -> Result<Self, ConfigError> {
+        let builder = match purpose {
+            Purpose::Serve => Ok(builder),
+            Purpose::Command => builder.set_override("sign_in.providers", Vec::<String>::new()),
+        };
+        let built = builder.and_then(config::ConfigBuilder::<config::builder::DefaultState>::build);
+        let config: Self = built
             .and_then(config::Config::try_deserialize)
             .map_err(|e| ConfigError(explain(&without_value(&e.to_string()))))?;
         config.check()?;
+        if purpose == Purpose::Serve {
+            config.check_to_serve()?;
+        }
         Ok(config)
     }
 
@@ -267,22 +290,24 @@ impl Config {
         if !public.is_empty() && !public.starts_with("http://") && !public.starts_with("https://") {
             return Err(ConfigError("server.public_url begins with http:// or https://".to_owned()));
         }
-        if let Some(tls) = &server.tls {
-            for file in [&tls.certificate, &tls.key] {
-                std::fs::File::open(file)
-                    .map_err(|e| ConfigError(format!("server.tls: cannot read {}: {e}", file.display())))?;
-            }
-        }
         let url = self.database.url.0.expose_secret();
         if !url.starts_with("sqlite:") && !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
             return Err(ConfigError("database.url begins with sqlite: or postgres:".to_owned()));
         }
-        self.check_providers()?;
         let mut names = HashSet::new();
         if let Some(twice) = self.systems.iter().find(|system| !names.insert(&system.name)) {
             return Err(ConfigError(format!("two systems are named {}", twice.name)));
         }
         Ok(())
+    }
+
+    fn check_to_serve(&self) -> Result<(), ConfigError> {
+        for file in self.server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
+            std::fs::File::open(file)
+                .map_err(|e| ConfigError(format!("server.tls: cannot read {}: {e}", file.display())))?;
+        }
+        self.check_providers()?;
+        self.systems.iter().try_for_each(SystemConfig::check)
     }
 
     fn check_providers(&self) -> Result<(), ConfigError> {
@@ -325,6 +350,11 @@ impl Config {
         }
     }
 
+    /// The names of the systems, the registry left out.
+    pub fn system_names(&self) -> Vec<&str> {
+        self.systems.iter().map(|system| system.name.as_str()).collect()
+    }
+
     /// Each system by its name, or why it cannot be built; the registry left out.
     pub fn build_each(
         &self,
@@ -360,94 +390,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The reference with the `#` taken from every line that holds a key or a table.
-    fn uncommented() -> String {
-        let keys = REFERENCE.lines().map(|line| match line.strip_prefix('#') {
-            Some(rest) if rest.starts_with('[') || (!rest.starts_with(' ') && rest.contains(" = ")) => rest,
-            _ => line,
-        });
-        keys.collect::<Vec<_>>().join("\n")
-    }
-
-    #[test]
-    fn reference_shows_the_defaults() {
-        // The files of [server.tls] are not there.
-        let without_tls = uncommented()
-            .replace("[server.tls]", "")
-            .replace("certificate = ", "#")
-            .replace("\nkey = ", "\n#")
-            // The variable is not set.
-            .replace("{ env = \"WIKI_PROBE_TOKEN\" }", "\"secret\"");
-        let shown = Config::parse(&without_tls).expect("the reference parses");
-        let default = Config::default();
-        let shown_server = ServerConfig { tls: None, public_url: String::new(), ..shown.server };
-        assert_eq!(shown_server, default.server);
-        assert_eq!(shown.limits, default.limits);
-        assert_eq!(shown.lives, default.lives);
-        assert_eq!(shown.sign_in.session_h, default.sign_in.session_h);
-        assert_eq!(shown.sign_in.command_line, default.sign_in.command_line);
-        assert_eq!(shown.log, default.log);
-        assert_eq!(shown.database.connections_max, default.database.connections_max);
-        assert_eq!(shown.database.stale_after_s, default.database.stale_after_s);
-        assert_eq!(shown.database.index_sessions_max, default.database.index_sessions_max);
-        assert_eq!(shown.database.url.0.expose_secret(), default.database.url.0.expose_secret());
-    }
-
-    #[test]
-    fn reference_names_every_key() {
-        for probe in [
-            "[server]",
-            "[server.tls]",
-            "[database]",
-            "[limits]",
-            "[sign_in]",
-            "[[sign_in.providers]]",
-            "[lives]",
-            "[log]",
-            "[[systems]]\nkind = \"redis\"\nname = \"x\"",
-            "[[systems]]\nkind = \"sql\"\nname = \"x\"",
-            "[[systems]]\nkind = \"oidc_backchannel\"\nname = \"x\"",
-            "[[systems]]\nkind = \"http\"\nname = \"x\"",
-            "[[systems]]\nkind = \"box\"\nname = \"x\"",
-        ] {
-            let message =
-                explain(&Config::parse(&format!("{probe}\nno_such_key = 1")).expect_err("unknown key").0);
-            let known = message.split("known: ").nth(1).unwrap_or_else(|| panic!("{probe}: {message}"));
-            for key in known.trim_end_matches(')').split(", ") {
-                let named =
-                    [format!("{key} = "), format!(".{key}]")].iter().any(|text| uncommented().contains(text));
-                assert!(named, "{probe}: {key} is not in the reference");
-            }
-        }
-    }
-
-    #[test]
-    fn unknown_key_is_named_with_its_nearest() {
-        let error = Config::parse("[server]\nlisen = \"127.0.0.1:1\"").expect_err("unknown key");
-        assert!(error.0.starts_with("unknown key lisen; did you mean listen?"), "{error}");
-    }
-
-    #[test]
-    fn open_address_needs_tls_or_a_proxy() {
-        let error = Config::parse("[server]\nlisten = \"0.0.0.0:80\"").expect_err("open address");
-        assert!(error.0.contains("behind_proxy"), "{error}");
-        Config::parse("[server]\nlisten = \"0.0.0.0:80\"\nbehind_proxy = true").expect("a proxy speaks TLS");
-    }
-
-    #[test]
-    fn settings_are_what_the_file_says() {
-        assert!(Config::parse_alone("").expect("valid").settings().command_line);
-        let text = "[sign_in]\nsession_h = 3\ncommand_line = false";
-        let settings = Config::parse_alone(text).expect("valid").settings();
-        assert_eq!((settings.sign_in_life_ms, settings.command_line), (3 * 3_600_000, false));
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let config = Config::parse("[database]\nurl = \"postgres://u:hunter2@h/d\"").expect("valid");
-        assert!(!format!("{config:?}").contains("hunter2"));
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Runs the service: database, workers, upkeep and sockets, and stops them in order.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,13 +79,24 @@ pub struct Running {
 }
 
 /// Opens the database and brings its schema up to date.
-pub async fn open(config: &Config) -> Result<Arc<App>, StartError> {
-    let url = config.database.url.0.expose_secret();
-    let db = Db::open(url, config.database.connections_max).await.map_err(StartError::Open)?;
-    migrate(&db).await?;
+async fn open(config: &Config) -> Result<Arc<App>, StartError> {
+    let db = open_migrated(config).await?;
     let clock = Clock::system();
     let systems = config.build_systems(&db, &clock)?;
     Ok(App::new(db, clock, Random::from_os(), systems, config.settings()))
+}
+
+/// The same for commands that call no system: the registry is the only one.
+pub async fn open_without_systems(config: &Config) -> Result<Arc<App>, StartError> {
+    let db = open_migrated(config).await?;
+    Ok(App::new(db, Clock::system(), Random::from_os(), BTreeMap::new(), config.settings()))
+}
+
+async fn open_migrated(config: &Config) -> Result<Db, StartError> {
+    let url = config.database.url.0.expose_secret();
+    let db = Db::open(url, config.database.connections_max).await.map_err(StartError::Open)?;
+    migrate(&db).await?;
+    Ok(db)
 }
 
 /// Opens a database that is there already, to read it: nothing is made and nothing is changed.

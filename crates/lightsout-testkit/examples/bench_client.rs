@@ -59,8 +59,13 @@ async fn one_call() -> Result<(), Error> {
 async fn long_list() -> Result<(), Error> {
     let service = Service::start().await;
     let lines: String = (0..PEOPLE).map(|n| format!("{},Person {n},\n", login(n))).collect();
-    import::import(service.app(), &service.enterprise_id, format!("login,name,groups\n{lines}").as_bytes())
-        .await?;
+    import::import(
+        service.app(),
+        &[],
+        &service.enterprise_id,
+        format!("login,name,groups\n{lines}").as_bytes(),
+    )
+    .await?;
     let subject = Subject::enterprise(&service.enterprise_id);
     let auth = Auth::client_credentials(&service.client_id, service.client_secret.clone(), subject);
     let client = Client::new(&service.url, auth)?;

@@ -85,7 +85,8 @@ impl Service {
 
         let (enterprise, admin) =
             admin::create_enterprise(app, "Acme", ADMIN, "Ada Admin").await.expect("an enterprise");
-        let report = import::import(app, &enterprise.0, PEOPLE.as_bytes()).await.expect("the import runs");
+        let report =
+            import::import(app, &[], &enterprise.0, PEOPLE.as_bytes()).await.expect("the import runs");
         assert_eq!((report.users_created, report.groups_created), (3, 2), "{:?}", report.rejected);
         let token = admin::create_token(app, ADMIN, &[], DAY_MS).await.expect("a token");
         let (client_id, client_secret) =

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use lightsout_server::config::{Config, REFERENCE};
+use lightsout_server::config::{Config, Purpose, REFERENCE};
 use lightsout_server::ops::{admin, import};
 use lightsout_server::server;
 use serde_json::{Value, json};
@@ -91,8 +91,8 @@ impl Admin {
         if matches!(self.command, Command::Init) {
             self.init_file()?;
         }
-        let config = Config::load(&self.file.config)?;
-        let app = server::open(&config).await?;
+        let config = Config::load(&self.file.config, Purpose::Command)?;
+        let app = server::open_without_systems(&config).await?;
         let mut code = ExitCode::SUCCESS;
         let (facts, text) = match self.command {
             Command::Init => (
@@ -128,7 +128,7 @@ impl Admin {
             }
             Command::Import { enterprise, file } => {
                 let csv = File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
-                let report = import::import(&app, &enterprise, csv).await?;
+                let report = import::import(&app, &config.system_names(), &enterprise, csv).await?;
                 if !report.rejected.is_empty() {
                     code = ExitCode::from(crate::exit::PARTLY_FAILED);
                 }

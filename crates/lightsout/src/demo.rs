@@ -116,7 +116,7 @@ async fn enterprise(running: &Running) -> anyhow::Result<Client> {
     for n in 0..PEOPLE {
         csv.push_str(&format!("person{n}@demo.example,Person {n},{}\n", GROUPS[n % GROUPS.len()]));
     }
-    let report = import::import(app, &enterprise.0, csv.as_bytes()).await?;
+    let report = import::import(app, &[], &enterprise.0, csv.as_bytes()).await?;
     ensure!(report.users_created == PEOPLE, "the import made {} people", report.users_created);
     let (id, secret) = admin::create_app(
         app,

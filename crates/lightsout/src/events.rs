@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use lightsout_api::{Event, UNKNOWN_USER_ID};
 use lightsout_client::EventQuery;
-use lightsout_server::config::Config;
+use lightsout_server::config::{Config, Purpose};
 use lightsout_server::server;
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ impl Events {
             Command::Verify { file, expect, json } => (file, expect, json),
         };
         let expect = expect.as_deref().map(parse).transpose()?;
-        let db = server::open_to_read(&Config::load(&file.config)?).await?;
+        let db = server::open_to_read(&Config::load(&file.config, Purpose::Command)?).await?;
         let kept = expect.as_ref().map(|(position, hash)| (*position, hash.as_str()));
         let verified = db.verify_events(kept).await?;
         db.close().await;

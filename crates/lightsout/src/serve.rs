@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use lightsout_server::config::{Config, LogConfig, LogFormat};
+use lightsout_server::config::{Config, LogConfig, LogFormat, Purpose};
 use lightsout_server::server;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -26,11 +26,11 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = Config::load(&self.file.config)?;
+        let config = Config::load(&self.file.config, Purpose::Serve)?;
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
         if self.check_config {
             say!(
-                "{} is right: {} besides the registry",
+                "{} is valid ({})",
                 self.file.config.display(),
                 counted(config.systems.len() as u64, "system", "systems")
             );

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use lightsout_server::app::{App, NewSignIns, Subject};
 use lightsout_server::clock::Clock;
-use lightsout_server::config::Config;
+use lightsout_server::config::{Config, Purpose};
 use lightsout_server::ops::systems::{PersonCheck, SystemCheck, Whom, check};
 use lightsout_server::random::Random;
 use lightsout_server::server;
@@ -56,7 +56,7 @@ impl Systems {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let Command::Check(asked) = self.command;
         let asked_for = asked.systems.len();
-        let config = Config::load(&self.file.config)?;
+        let config = Config::load(&self.file.config, Purpose::Command)?;
         let db = server::open_to_read(&config).await?;
         let (mut systems, mut broken) = (BTreeMap::new(), Vec::new());
         for (name, system) in config.build_each(&db, &Clock::system()) {

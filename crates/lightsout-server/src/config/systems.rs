@@ -15,6 +15,7 @@ use crate::connector::{
     RedisConfig, Registry, Sql, SqlConfig, Stateless, StatelessConfig,
 };
 use crate::store::Db;
+use crate::unknown_key::{explain, without_value};
 
 /// The kinds of systems, in the words of the configuration.
 const KINDS: [&str; 6] = ["redis", "sql", "oidc_backchannel", "http", "box", "stateless"];
@@ -25,7 +26,8 @@ pub struct SystemConfig {
     /// The name in outcomes and jobs: lower-case letters, digits, `-` and `_`.
     pub name: String,
     common: Common,
-    kind: Kind,
+    /// The kind's own keys, or why they cannot be used: whoever does not need the system may go on.
+    kind: Result<Kind, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -87,8 +89,7 @@ impl<'de> Deserialize<'de> for SystemConfig {
         if common.timeout_s == 0 {
             return Err(D::Error::custom(format!("system {}: timeout_s is at least 1", common.name)));
         }
-        let kind = Kind::read(&common.kind, own)
-            .map_err(|why| D::Error::custom(format!("system {}: {why}", common.name)))?;
+        let kind = Kind::read(&common.kind, own).map_err(|why| explain(&without_value(&why)));
         Ok(Self { name: common.name.clone(), common, kind })
     }
 }
@@ -159,18 +160,29 @@ impl SystemConfig {
         &self.common.kind
     }
 
+    /// Says why the system cannot be used, without connecting.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.usable().map(drop)
+    }
+
+    fn usable(&self) -> Result<&Kind, ConfigError> {
+        self.kind.as_ref().map_err(|why| self.error(why))
+    }
+
+    fn error(&self, why: &str) -> ConfigError {
+        ConfigError(format!("system {}: {why}", self.name))
+    }
+
     /// Builds the system. Connects at its first pass only; some kinds keep what they know in the
     /// service's own database.
     pub fn build(&self, db: &Db, clock: &Clock) -> Result<System, ConfigError> {
         let seconds = |s: u32| Duration::from_secs(s.into());
         let timeout = seconds(self.common.timeout_s);
-        let connector = self
-            .kind
-            .connector(db, clock, timeout)
-            .map_err(|why| ConfigError(format!("system {}: {why}", self.name)))?;
+        let kind = self.usable()?;
+        let connector = kind.connector(db, clock, timeout).map_err(|why| self.error(&why))?;
         Ok(System {
             kind: self.common.kind.clone(),
-            subject: self.common.subject.unwrap_or_else(|| self.kind.subject()),
+            subject: self.common.subject.unwrap_or_else(|| kind.subject()),
             enterprise: self.common.enterprise.clone(),
             quiet_time: seconds(self.common.quiet_time_s),
             clock_skew: seconds(self.common.clock_skew_s),

@@ -405,13 +405,13 @@ bob@acme.example,,coadmin,sales,,
 both! {
     async fn repeated_import_changes_nothing(h: &mut Harness) {
         let enterprise = h.enterprise_id.clone();
-        let first = import(&h.app, &enterprise, PEOPLE.as_bytes()).await.expect("imported");
+        let first = import(&h.app, &["shop"], &enterprise, PEOPLE.as_bytes()).await.expect("imported");
         assert_eq!(first, Report { users_created: 2, groups_created: 2, memberships_created: 3, ..Report::default() });
         let head = h.app.db.event_head().await.expect("the head");
-        let again = import(&h.app, &enterprise, PEOPLE.as_bytes()).await.expect("imported");
+        let again = import(&h.app, &["shop"], &enterprise, PEOPLE.as_bytes()).await.expect("imported");
         assert_eq!(again, Report { users_unchanged: 2, ..Report::default() });
         assert_eq!(h.app.db.event_head().await.expect("the head"), head);
-        let renamed = import(&h.app, &enterprise, PEOPLE.replace(",Ann,", ",Anna,").as_bytes()).await.expect("imported");
+        let renamed = import(&h.app, &["shop"], &enterprise, PEOPLE.replace(",Ann,", ",Anna,").as_bytes()).await.expect("imported");
         assert_eq!(renamed, Report { users_changed: 1, users_unchanged: 1, ..Report::default() });
 
         let ann = h.app.db.find_user_by_login("ANN@acme.example").await.expect("found").expect("ann");
@@ -438,7 +438,7 @@ both! {
             emil@acme.example\n\
             ada@acme.example,user,\n\
             bob@acme.example,user,\n";
-        let report = import(&h.app, &h.enterprise_id, csv.as_bytes()).await.expect("imported");
+        let report = import(&h.app, &["shop"], &h.enterprise_id, csv.as_bytes()).await.expect("imported");
         let lines: Vec<u64> = report.rejected.iter().map(|(line, _)| *line).collect();
         // As an editor counts them: the empty line is one, too.
         assert_eq!((report.users_created, lines), (2, vec![3, 4, 6, 7, 8, 9, 10]), "{:?}", report.rejected);
@@ -450,10 +450,10 @@ both! {
     async fn import_of_an_unreadable_file_changes_nothing(h: &mut Harness) {
         let head = h.app.db.event_head().await.expect("the head");
         for csv in ["login,nmae\nann@acme.example,Ann\n", "name\nAnn\n", "", "\n"] {
-            let error = import(&h.app, &h.enterprise_id, csv.as_bytes()).await.expect_err("refused").to_string();
+            let error = import(&h.app, &["shop"], &h.enterprise_id, csv.as_bytes()).await.expect_err("refused").to_string();
             assert!(error.contains("login"), "{error}");
         }
-        import(&h.app, "999", PEOPLE.as_bytes()).await.expect_err("no such enterprise");
+        import(&h.app, &["shop"], "999", PEOPLE.as_bytes()).await.expect_err("no such enterprise");
         assert_eq!(h.app.db.event_head().await.expect("the head"), head);
     }
 }
@@ -461,9 +461,9 @@ both! {
 both! {
     async fn import_leaves_alone_what_the_file_has_no_column_for(h: &mut Harness) {
         let enterprise = h.enterprise_id.clone();
-        import(&h.app, &enterprise, PEOPLE.as_bytes()).await.expect("imported");
+        import(&h.app, &["shop"], &enterprise, PEOPLE.as_bytes()).await.expect("imported");
         let csv = "login,groups\nann@acme.example,Night\nbob@acme.example,Night\n";
-        let report = import(&h.app, &enterprise, csv.as_bytes()).await.expect("imported");
+        let report = import(&h.app, &["shop"], &enterprise, csv.as_bytes()).await.expect("imported");
         assert_eq!((report.groups_created, report.memberships_created, report.users_changed), (1, 2, 0));
         let ann = h.app.db.find_user_by_login("ann@acme.example").await.expect("found").expect("ann");
         assert_eq!((ann.name.as_str(), ann.external_id.as_deref()), ("Ann", Some("e-1")));

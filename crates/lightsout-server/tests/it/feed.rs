@@ -149,7 +149,7 @@ both! {
     async fn a_large_group_comes_in_messages_of_which_the_last_has_the_position(h: &mut Harness) {
         let lines: String = (0..2_300).map(|n| format!("p{n}@acme.example,P{n},Everybody\n")).collect();
         let csv = format!("login,name,groups\n{lines}");
-        let imported = lightsout_server::ops::import::import(&h.app, &h.enterprise_id, csv.as_bytes()).await;
+        let imported = lightsout_server::ops::import::import(&h.app, &[], &h.enterprise_id, csv.as_bytes()).await;
         assert!(imported.expect("imported").rejected.is_empty());
         let token = h.app_token().await;
         let mut stream = Stream::open(h, &token, None).await;

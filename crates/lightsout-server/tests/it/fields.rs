@@ -449,14 +449,14 @@ both! {
             "login,name,groups,external_id\na@acme.example,Ann\tLee,,\nb c@acme.example,,,\nd@acme.example,,Sa\tles,\n\
              e@acme.example,,,{long}\nf@acme.example,{long},,\n"
         );
-        let report = import(&h.app, &h.enterprise_id, csv.as_bytes()).await.expect("imported");
+        let report = import(&h.app, &[], &h.enterprise_id, csv.as_bytes()).await.expect("imported");
         let said: Vec<&str> = report.rejected.iter().map(|(_, why)| why.as_str()).collect();
         assert_eq!(said, [
             "name contains a tab", "login contains a space", "group name contains a tab",
             "external_id has 256 characters; at most 255", "name has 256 characters; at most 50",
         ]);
         let columns = "login,job_title\na@acme.example,Nurse\n";
-        let error = import(&h.app, &h.enterprise_id, columns.as_bytes()).await.expect_err("refused").to_string();
+        let error = import(&h.app, &[], &h.enterprise_id, columns.as_bytes()).await.expect_err("refused").to_string();
         assert!(error.contains("unknown column \"job_title\""), "{error}");
     }
 }

@@ -44,7 +44,7 @@ async fn following_ends_quietly_when_nobody_reads_on() {
     running.close();
     // Whatever was on its way was written before; this comes after the end of reading.
     let people = "login,name\nnew@acme.example,New\n";
-    import::import(service.app(), &service.enterprise_id, people.as_bytes()).await.expect("imported");
+    import::import(service.app(), &[], &service.enterprise_id, people.as_bytes()).await.expect("imported");
     let answer = shell.end(running);
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
 }

@@ -64,7 +64,7 @@ async fn who_is_unknown_refuses_all_or_is_left_out() {
 async fn who_may_not_be_ended_refuses_all_or_is_left_out() {
     let service = Service::start().await;
     let people = "login,name,role\ncoa@acme.example,Coa,coadmin\n";
-    import::import(service.app(), &service.enterprise_id, people.as_bytes()).await.expect("imported");
+    import::import(service.app(), &[], &service.enterprise_id, people.as_bytes()).await.expect("imported");
     let app = service.app();
     let coadmin = admin::create_token(app, "coa@acme.example", &[], 60_000).await.expect("a token");
     let weak = admin::create_token(app, "ada@acme.example", &["manage_groups".to_owned()], 60_000).await;
@@ -97,7 +97,7 @@ async fn more_than_ten_people_are_asked_about() {
     let service = Service::start().await;
     let people: String = (1..=11).map(|n| format!("p{n}@acme.example,P {n},Crowd\n")).collect();
     let people = format!("login,name,groups\n{people}");
-    import::import(service.app(), &service.enterprise_id, people.as_bytes()).await.expect("imported");
+    import::import(service.app(), &[], &service.enterprise_id, people.as_bytes()).await.expect("imported");
     let mut shell = Shell::of(&service);
     let logins: Vec<String> = (1..=11).map(|n| format!("p{n}@acme.example")).collect();
     shell.write("crowd.txt", &logins.join("\n"));

@@ -319,7 +319,7 @@ both! {
         for n in 0..1_050 {
             rows.push_str(&format!("u{n}@acme.example,U {n},Everybody\n"));
         }
-        import(&h.app, &h.enterprise_id, rows.as_bytes()).await.expect("imported");
+        import(&h.app, &[], &h.enterprise_id, rows.as_bytes()).await.expect("imported");
         let group = h.admin.groups("Everybody", 0, 1).await.expect("groups").entries.remove(0).id.0;
         let request = CreateTermination { group_ids: vec![group.as_str().into()], ..CreateTermination::default() };
         let id = h.admin.terminate(&request, None).await.expect("accepted").id.0;
