@@ -2,6 +2,7 @@
 //!
 //! `lightsout.toml` beside this file is the reference: every key with its default, compared by a test.
 
+mod in_clear;
 mod systems;
 
 use std::collections::{BTreeMap, HashSet};
@@ -20,6 +21,7 @@ use crate::secret::Secret;
 use crate::store::Db;
 use crate::unknown_key::{explain, without_value};
 
+pub use self::in_clear::warning as secrets_in_clear;
 pub use self::systems::SystemConfig;
 
 /// The reference: every key with its default and what it is for.

@@ -146,9 +146,9 @@ impl Admin {
             return Ok(());
         }
         let write = || {
-            // For its owner only: passwords may come to stand in it.
+            // Readable by the user that the service runs as. It holds no secret, and says so.
             let mut options = std::fs::OpenOptions::new();
-            options.write(true).create_new(true).mode(0o600).open(file)?.write_all(REFERENCE.as_bytes())
+            options.write(true).create_new(true).mode(0o644).open(file)?.write_all(REFERENCE.as_bytes())
         };
         write().with_context(|| format!("cannot write {}", file.display()))
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use lightsout_server::config::{Config, LogConfig, LogFormat, Purpose};
+use lightsout_server::config::{Config, LogConfig, LogFormat, Purpose, secrets_in_clear};
 use lightsout_server::server;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -28,7 +28,11 @@ impl Serve {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let config = Config::load(&self.file.config, Purpose::Serve)?;
         tracing_subscriber::EnvFilter::try_new(&config.log.filter).context("log.filter")?;
+        let warning = secrets_in_clear(&self.file.config);
         if self.check_config {
+            if let Some(warning) = warning {
+                eprintln!("warning: {warning}");
+            }
             say!(
                 "{} is valid ({})",
                 self.file.config.display(),
@@ -37,6 +41,9 @@ impl Serve {
             return Ok(ExitCode::SUCCESS);
         }
         log(&config.log)?;
+        if let Some(warning) = warning {
+            tracing::warn!("{warning}");
+        }
         raise_descriptors();
         let running = server::start(&config, Some(metrics()?)).await?;
         tracing::info!(address = %running.address, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -1,6 +1,8 @@
 //! How the databases are connected to: options, pools, deadlines.
 
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -22,10 +24,7 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(10);
 /// Opens SQLite: one writer, and readers that see the last commit.
 pub(super) async fn sqlite(url: &str, connections_max: u32) -> Result<Pools, DbError> {
     let options = SqliteConnectOptions::from_str(url).map_err(DbError::Other)?;
-    // For its owner only: it holds people's names, devices and addresses.
-    let mut file = std::fs::OpenOptions::new();
-    file.create(true).append(true).mode(0o600);
-    file.open(options.get_filename()).map_err(|e| DbError::Unavailable(sqlx::Error::Io(e)))?;
+    make_file(options.get_filename()).map_err(|e| DbError::Unavailable(sqlx::Error::Io(e)))?;
     let options = options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -53,6 +52,26 @@ pub(super) async fn sqlite(url: &str, connections_max: u32) -> Result<Pools, DbE
     let apart = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let read = SqlitePoolOptions::new().max_connections(connections_max).connect_with(options).await?;
     Ok(Pools::Sqlite { read, write, apart })
+}
+
+/// Makes the file if there is none, for its owner only: it holds people's names, devices and addresses.
+///
+/// What root makes belongs to the owner of the folder, which is the user that the service runs as. SQLite
+/// does the same for the files beside it.
+fn make_file(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).mode(0o600);
+    let made = match options.clone().create_new(true).open(file) {
+        Ok(made) => made,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return options.open(file).map(drop),
+        Err(error) => return Err(error),
+    };
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let owner = std::fs::metadata(folder)?;
+    if made.metadata()?.uid() == 0 && owner.uid() != 0 {
+        std::os::unix::fs::fchown(&made, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(())
 }
 
 /// Opens PostgreSQL.
