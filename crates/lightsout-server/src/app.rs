@@ -1,6 +1,7 @@
 //! What every operation works with: the database, the clock, the systems, the settings.
 
 mod damaged;
+mod links;
 mod looks;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use self::damaged::Damaged;
+pub use self::links::{Link, Links};
 pub use self::looks::{ChainLook, Looks, PersonCheck, Stretch, SystemCheck};
 use crate::clock::Clock;
 use crate::connector::{Connector, Registry};
@@ -37,6 +39,8 @@ pub struct App {
     pub looks: Looks,
     /// Which stored fields the log has named as damaged.
     pub damaged: Damaged,
+    /// One-time links that sign somebody in.
+    pub links: Links,
     wake: watch::Sender<()>,
 }
 
@@ -211,8 +215,18 @@ impl App {
         };
         let index = Index::new(db.clone(), clock.clone(), index);
         let wake = watch::Sender::new(());
-        let (looks, damaged) = (Looks::default(), Damaged::default());
-        Arc::new(Self { db, clock, random, systems, settings, index, looks, damaged, wake })
+        Arc::new(Self {
+            db,
+            clock,
+            random,
+            systems,
+            settings,
+            index,
+            looks: Looks::default(),
+            damaged: Damaged::default(),
+            links: Links::default(),
+            wake,
+        })
     }
 
     /// Commits a transaction that appended events. When this returns, every check on this node knows of

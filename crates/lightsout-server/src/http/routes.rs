@@ -81,6 +81,7 @@ routes! {
     post "/sign-in/second-factor" => sign_in::enter_code,
     get "/sign-in" => sign_in::form,
     post "/sign-in" => sign_in::enter,
+    get "/sign-in/link/{link}" => sign_in::follow_link,
     get "/console/terminations" => console::termination::list,
     get "/console/terminations/{termination_id}" => console::termination::show,
     get "/console/terminations/{termination_id}/live" => console::live::live,

@@ -24,6 +24,7 @@ pub mod radius;
 pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
+pub mod sign_in_links;
 pub mod systems;
 pub mod terminate;
 pub mod terminations;

@@ -10,5 +10,6 @@ mod outside;
 mod routes;
 mod second_factor;
 mod sign_in;
+mod sign_in_link;
 mod systems;
 mod watch;

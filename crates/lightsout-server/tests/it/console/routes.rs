@@ -11,12 +11,13 @@ use crate::harness::{Harness, both};
 use crate::routes::is_page;
 
 /// Pages for whoever has not signed in, and what they answer when nothing is sent along.
-const OPEN: [(&str, &str, u16); 8] = [
+const OPEN: [(&str, &str, u16); 9] = [
     ("get", "/sign-in", 200),
     ("post", "/sign-in", 403),
     ("get", "/sign-in/second-factor", 303),
     ("post", "/sign-in/second-factor", 403),
     ("post", "/sign-in/provider/{name}", 403),
+    ("get", "/sign-in/link/{link}", 404),
     ("get", "/set-password/{link}", 404),
     ("post", "/set-password/{link}", 403),
     ("get", "/console/assets/{name}", 404),
