@@ -1,10 +1,8 @@
-"""The command line as people and scripts use it: the demo, ending sessions, exit codes, TLS, logs."""
+"""The command line as people and scripts use it: ending sessions, exit codes, TLS, logs."""
 
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import sqlite3
 import ssl
@@ -16,38 +14,6 @@ import pytest
 
 from conftest import openssl
 from harness import BINARY, Tenant, command, environment, eventually, login
-
-PROOF = "500 of 500 ended sessions refused, 9,500 of 9,500 others active"
-
-
-def test_demo_ends_one_group_and_proves_it(tmp_path: Path) -> None:
-    done = subprocess.run([BINARY, "demo"], capture_output=True, text=True, timeout=120, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert PROOF in done.stdout and "every end is verified" in done.stdout
-    assert "50/50 people" in done.stderr and "\x1b" not in done.stdout + done.stderr
-    line = next(line for line in done.stdout.splitlines() if "prove it" in line)
-    proof = line.split("prove it")[1].split()
-    verified = subprocess.run([BINARY, *proof[1:]], capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    assert verified.returncode == 0 and verified.stdout.startswith("intact:"), verified.stdout + verified.stderr
-
-
-def test_demo_shows_a_progress_bar_on_a_terminal(tmp_path: Path) -> None:
-    leader, follower = pty.openpty()
-    with subprocess.Popen([BINARY, "demo"], stdout=follower, stderr=follower, cwd=tmp_path, close_fds=True) as demo:
-        os.close(follower)
-        shown = b""
-        while True:
-            try:
-                chunk = os.read(leader, 65_536)
-            except OSError:  # The terminal's other end was closed.
-                break
-            if not chunk:
-                break
-            shown += chunk
-        assert demo.wait(timeout=60) == 0
-    text = shown.decode()
-    assert "[====" in text and "50/50" in text and PROOF in text, text
-
 
 def test_users_are_ended_and_followed_to_the_verdict(tenant: Tenant) -> None:
     ann, bob = login("ann"), login("bob")
@@ -215,13 +181,6 @@ def test_verify_makes_no_database_and_names_a_missing_head(make_service) -> None
         connection.execute("DELETE FROM event_head")
     headless = service.run("events", "verify")
     assert headless.returncode == 7 and "head of the log is missing" in headless.stdout, headless.stdout
-
-
-def test_demo_takes_nothing_from_the_environment(tmp_path: Path) -> None:
-    other = tmp_path / "production.db"
-    env = dict(os.environ) | {"LIGHTSOUT__DATABASE__URL": f"sqlite:{other}"}
-    done = subprocess.run([BINARY, "demo"], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=env)
-    assert done.returncode == 0 and not other.exists(), done.stderr
 
 
 @pytest.mark.parametrize("wrong", ['url = "http://h"\nuser_path = "u"',

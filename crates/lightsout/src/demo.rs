@@ -1,6 +1,7 @@
 //! `lightsout demo`: the main job on an embedded database, in a minute.
 
 use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -8,14 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lightsout_api::{CreateTermination, RegisterSession, Termination};
+use lightsout_api::{CreateTermination, RegisterSession, Termination, TerminationId, UserId};
 use lightsout_client::{Auth, Client, Subject};
 use lightsout_server::config::Config;
-use lightsout_server::ops::{admin, import};
+use lightsout_server::ops::{admin, import, sign_in_links};
 use lightsout_server::server::{self, Running};
 
 use crate::output::{Progress, count, elapsed, say};
+use crate::serve::stopped;
 
+const ADMIN: &str = "admin@demo.example";
 const PEOPLE: usize = 1_000;
 const SESSIONS_EACH: usize = 10;
 const GROUPS: [&str; 20] = [
@@ -43,11 +46,23 @@ const GROUPS: [&str; 20] = [
 
 /// Makes an enterprise of 1,000 people in 20 groups with 10,000 sessions, ends one group, proves it.
 #[derive(Args)]
-#[command(after_help = "Example:\n  lightsout demo --dir /tmp/demo")]
+#[command(after_help = "Examples:\n  lightsout demo --dir /tmp/demo\n  lightsout demo --once")]
 pub(crate) struct Demo {
     /// Where the data goes.
     #[arg(long, default_value = "lightsout-demo")]
     dir: PathBuf,
+    /// Keeps running and prints a link to the console, as on a terminal.
+    #[arg(long, conflicts_with = "once")]
+    console: bool,
+    /// Ends when everything is shown, as without a terminal.
+    #[arg(long)]
+    once: bool,
+}
+
+/// What the demo leaves to look at.
+struct Shown {
+    admin: UserId,
+    termination: TerminationId,
 }
 
 /// A registered session: whose, and the id that the app would hold.
@@ -70,7 +85,11 @@ impl Demo {
         );
         std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         let running = server::start(&Config::parse_alone(&text)?, None).await?;
-        let result = show(&running).await;
+        let stays = self.console || !self.once && std::io::stdout().is_terminal();
+        let result = match show(&running).await {
+            Ok(shown) if stays => stay(&running, &shown).await,
+            result => result.map(drop),
+        };
         running.stop().await;
         result?;
         say!("\n  data         {}", database.display());
@@ -79,10 +98,23 @@ impl Demo {
     }
 }
 
-async fn show(running: &Running) -> anyhow::Result<()> {
+/// Prints a link that opens the console, and goes on serving until Ctrl-C or SIGTERM.
+async fn stay(running: &Running, shown: &Shown) -> anyhow::Result<()> {
+    let stopped = stopped()?;
+    let url = format!("http://{}", running.address);
+    let link = sign_in_links::create(&running.app, &shown.admin).await?;
+    say!("\n  console      {url}/sign-in/link/{link}");
+    say!("               signs you in as {ADMIN}; works once, within 10 minutes");
+    say!("  then see     {url}/console/terminations/{}", shown.termination.0);
+    say!("\nPress Ctrl-C to stop.");
+    stopped.await;
+    Ok(())
+}
+
+async fn show(running: &Running) -> anyhow::Result<Shown> {
     say!("lightsout demo, listening on http://{}\n", running.address);
     let started = Instant::now();
-    let client = enterprise(running).await?;
+    let (client, admin) = enterprise(running).await?;
     let held = sign_in(&client).await?;
     say!(
         "  made         {} people in {} groups with {} sessions ({})",
@@ -105,13 +137,14 @@ async fn show(running: &Running) -> anyhow::Result<()> {
     let accepted_after = started.elapsed();
     let done = follow(&client, &accepted).await?;
     report(&done, accepted_after, started.elapsed(), held.len() as u64);
-    check(&client, &held, &members).await
+    check(&client, &held, &members).await?;
+    Ok(Shown { admin, termination: done.id })
 }
 
-/// Makes the enterprise, its people and an app, and returns the app's client.
-async fn enterprise(running: &Running) -> anyhow::Result<Client> {
+/// Makes the enterprise, its people and an app, and returns the app's client and the admin's id.
+async fn enterprise(running: &Running) -> anyhow::Result<(Client, UserId)> {
     let app = &running.app;
-    let (enterprise, _) = admin::create_enterprise(app, "Demo", "admin@demo.example", "Ada Admin").await?;
+    let (enterprise, admin) = admin::create_enterprise(app, "Demo", ADMIN, "Ada Admin").await?;
     let mut csv = String::from("login,name,groups\n");
     for n in 0..PEOPLE {
         csv.push_str(&format!("person{n}@demo.example,Person {n},{}\n", GROUPS[n % GROUPS.len()]));
@@ -132,7 +165,7 @@ async fn enterprise(running: &Running) -> anyhow::Result<Client> {
     )
     .await?;
     let auth = Auth::client_credentials(id.0, secret, Subject::Enterprise(enterprise.0));
-    Ok(Client::new(&format!("http://{}", running.address), auth)?)
+    Ok((Client::new(&format!("http://{}", running.address), auth)?, admin))
 }
 
 /// Registers sessions for everybody, as an app would at sign-in.
@@ -159,7 +192,7 @@ async fn members(client: &Client, group_id: &str) -> anyhow::Result<HashSet<Stri
 
 /// Follows a termination to its end, with a bar of people whose outcomes are final.
 async fn follow(client: &Client, accepted: &Termination) -> anyhow::Result<Termination> {
-    let mut progress = Progress::new("final", accepted.people);
+    let mut progress = Progress::new("complete", accepted.people);
     let mut events = client.follow_termination(&accepted.id.0);
     let mut outcomes = 0;
     while let Some(event) = events.next().await? {

@@ -7,6 +7,7 @@ use clap::Args;
 use lightsout_server::config::{Config, LogConfig, LogFormat, Purpose, secrets_in_clear};
 use lightsout_server::server;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::say;
 use crate::report::counted;
@@ -45,9 +46,10 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         raise_descriptors();
+        let stopped = stopped()?;
         let running = server::start(&config, Some(metrics()?)).await?;
         tracing::info!(address = %running.address, version = env!("CARGO_PKG_VERSION"), "listening");
-        stopped().await?;
+        stopped.await;
         tracing::info!("stopping");
         running.stop().await;
         Ok(ExitCode::SUCCESS)
@@ -63,14 +65,15 @@ fn raise_descriptors() {
     }
 }
 
-/// Waits for SIGTERM or Ctrl-C.
-async fn stopped() -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+/// Hears SIGTERM and Ctrl-C from now on. The future ends at the first of them.
+pub(crate) fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Logs to standard error.
