@@ -25,7 +25,7 @@ pub(super) struct Failure {
     pub(super) code: &'static str,
     /// A sentence for people.
     pub(super) message: String,
-    pub(super) context_info: Option<Value>,
+    pub(super) context_info: Option<Box<Value>>,
     pub(super) retry_after_s: Option<u64>,
     /// What the answer asks for (`WWW-Authenticate`).
     challenge: Option<Challenge>,
@@ -128,7 +128,7 @@ impl Failure {
             _ => "bad_request",
         };
         Self {
-            context_info: Some(context),
+            context_info: Some(context.into()),
             ..Self::new(StatusCode::BAD_REQUEST, code, format!("{name} {message}"))
         }
     }
@@ -176,7 +176,7 @@ impl Failure {
             Interface::OAuth => Json(OAuth2Error {
                 error: self.oauth_code().to_owned(),
                 error_description: self.message.clone(),
-                context_info: self.context_info.clone(),
+                context_info: self.context_info.as_deref().cloned(),
             })
             .into_response(),
             Interface::Own => self.problem(request_id),
@@ -202,7 +202,7 @@ impl Failure {
             status: self.status.as_u16(),
             code: self.code.to_owned(),
             message: self.message.clone(),
-            context_info: self.context_info.clone(),
+            context_info: self.context_info.as_deref().cloned(),
             help_url: "https://developer.box.com/guides/api-calls/permissions-and-errors/common-errors/"
                 .to_owned(),
             request_id: request_id.to_owned(),
@@ -218,7 +218,7 @@ impl Failure {
             detail: self.message.clone(),
             code: self.code.to_owned(),
             request_id: request_id.to_owned(),
-            context_info: self.context_info.clone(),
+            context_info: self.context_info.as_deref().cloned(),
         };
         let mut response = Json(problem).into_response();
         let json = HeaderValue::from_static("application/problem+json");
@@ -264,7 +264,7 @@ impl From<Denied> for Failure {
         };
         let message = format!("Access denied - insufficient permission: {denied}");
         Self {
-            context_info: Some(json!({ "missing": missing })),
+            context_info: Some(json!({ "missing": missing }).into()),
             ..Self::new(StatusCode::FORBIDDEN, code, message)
         }
     }
@@ -321,7 +321,7 @@ impl From<ops::Error> for Failure {
                     .map(|m| json!({"reason": "not_found", "name": m.kind, "value": m.value, "message": "no such entry in this enterprise"}))
                     .collect();
                 Self {
-                    context_info: Some(json!({ "errors": errors })),
+                    context_info: Some(json!({ "errors": errors }).into()),
                     ..Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string())
                 }
             }
