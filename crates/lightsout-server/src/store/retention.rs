@@ -272,14 +272,13 @@ impl Db {
         let Some((id,)) = old else { return Ok(false) };
         let mut tx = self.begin().await?;
         for statement in [
+            // A range of numbers, and no list of them: PostgreSQL may make the list again for each row.
             "DELETE FROM outcomes
              WHERE termination_id = $1
-               AND ordinal IN (SELECT o.ordinal FROM outcomes o
-                               WHERE o.termination_id = $1 ORDER BY o.ordinal LIMIT $2)",
+               AND ordinal < (SELECT min(o.ordinal) FROM outcomes o WHERE o.termination_id = $1) + $2",
             "DELETE FROM termination_targets
              WHERE termination_id = $1
-               AND ordinal IN (SELECT t.ordinal FROM termination_targets t
-                               WHERE t.termination_id = $1 ORDER BY t.ordinal LIMIT $2)",
+               AND ordinal < (SELECT min(t.ordinal) FROM termination_targets t WHERE t.termination_id = $1) + $2",
         ] {
             if tx.execute(statement, args![&id, STEP]).await? > 0 {
                 tx.commit().await?;

@@ -1,9 +1,14 @@
 //! Terminations: written in one transaction, read by whoever may.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use crate::args;
 use crate::store::{Chosen, Db, DbError, Head, TargetFacts, Tx};
+
+/// Targets that are read at once where outcomes in one state are looked for.
+const TARGETS_AT_ONCE: usize = 1_000;
 
 /// A termination to insert, its targets resolved and checked.
 #[derive(Clone, Debug)]
@@ -73,7 +78,7 @@ impl TerminationRow {
 }
 
 /// An outcome with its target; `state` is none where nothing was tried yet.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug, Default, sqlx::FromRow)]
 pub struct OutcomeRow {
     /// The target's number.
     pub ordinal: i64,
@@ -156,7 +161,8 @@ impl Db {
         .await
     }
 
-    /// Lists outcomes of one termination by target and system, after an (ordinal, system).
+    /// Lists outcomes of one termination by target and system, after an (ordinal, system); with `state`,
+    /// those in this state only.
     pub async fn list_outcomes(
         &self,
         row: &TerminationRow,
@@ -164,21 +170,65 @@ impl Db {
         state: Option<&str>,
         limit: i64,
     ) -> Result<Vec<OutcomeRow>, DbError> {
+        let mut systems = row.systems();
+        systems.sort_unstable();
+        let limit = usize::try_from(limit).expect("a number of rows");
+        // Few outcomes may be in a state, and many targets be read for them.
+        let step = if state.is_some() { TARGETS_AT_ONCE.max(limit) } else { limit };
+        let (mut page, mut from) = (Vec::new(), after.0);
+        while page.len() < limit {
+            let targets = self.list_targets(&row.termination_id, from, step).await?;
+            let Some(last) = targets.last().map(|(ordinal, ..)| *ordinal) else { break };
+            let mut written = self.list_written(&row.termination_id, from, last).await?;
+            for (ordinal, user_id, login) in targets {
+                for system in systems.iter().filter(|system| (ordinal, system.as_str()) > after) {
+                    let outcome = written.remove(&(ordinal, system.clone())).unwrap_or_default();
+                    let (system, user_id, login) = (system.clone(), user_id.clone(), login.clone());
+                    page.push(OutcomeRow { ordinal, user_id, login, system, ..outcome });
+                }
+            }
+            page.retain(|o| state.is_none_or(|state| o.state.as_deref().unwrap_or("waiting") == state));
+            from = last + 1;
+        }
+        page.truncate(limit);
+        Ok(page)
+    }
+
+    /// The targets from a number on: number, user, login.
+    async fn list_targets(
+        &self,
+        termination_id: &str,
+        from: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, String, Option<String>)>, DbError> {
         self.fetch(
-            "SELECT t.ordinal, t.user_id, t.login, s.system, o.state, o.sessions_ended, o.resurrected,
-                    o.ended_again, o.ends_by, o.verified_at, o.detail
-             FROM termination_targets t
-             CROSS JOIN (SELECT value AS system FROM {texts $1} AS names) s
-             LEFT JOIN outcomes o
-                 ON o.termination_id = t.termination_id AND o.ordinal = t.ordinal AND o.system = s.system
-             WHERE t.termination_id = $2
-               AND (t.ordinal > $3 OR t.ordinal = $3 AND s.system {bytewise} > $4)
-               AND (CAST($5 AS TEXT) IS NULL OR coalesce(o.state, 'waiting') = $5)
-             ORDER BY t.ordinal, s.system {bytewise}
-             LIMIT $6",
-            args![&row.systems, &row.termination_id, after.0, after.1, state, limit],
+            "SELECT ordinal, user_id, login FROM termination_targets
+             WHERE termination_id = $1 AND ordinal >= $2
+             ORDER BY ordinal
+             LIMIT $3",
+            args![termination_id, from, count(limit)],
         )
         .await
+    }
+
+    /// The outcomes of a range of targets, without what only the targets know.
+    async fn list_written(
+        &self,
+        termination_id: &str,
+        first: i64,
+        last: i64,
+    ) -> Result<HashMap<(i64, String), OutcomeRow>, DbError> {
+        let rows: Vec<OutcomeRow> = self
+            .fetch(
+                // Never joined with the targets: see `list_open_targets`.
+                "SELECT ordinal, '' AS user_id, CAST(NULL AS TEXT) AS login, system, state, sessions_ended,
+                        resurrected, ended_again, ends_by, verified_at, detail
+                 FROM outcomes
+                 WHERE termination_id = $1 AND ordinal BETWEEN $2 AND $3",
+                args![termination_id, first, last],
+            )
+            .await?;
+        Ok(rows.into_iter().map(|row| ((row.ordinal, row.system.clone()), row)).collect())
     }
 
     /// Finds the termination that an idempotency key stands for: (id, hash of its request).
@@ -323,13 +373,13 @@ impl Tx {
     /// The people, still in the directory, whom a retry of a termination would try again.
     pub async fn list_given_up(&mut self, termination_id: &str) -> Result<Vec<TargetFacts>, DbError> {
         self.fetch(
-            "SELECT u.user_id, u.login, u.login_folded, u.role
-             FROM termination_targets t JOIN users u ON u.user_id = t.user_id
-             WHERE t.termination_id = $1
-               AND EXISTS (SELECT 1 FROM outcomes o
-                           WHERE o.termination_id = t.termination_id
-                             AND o.ordinal = t.ordinal
-                             AND o.state IN ('gave_up', 'unknown_sessions', 'no_subject'))",
+            // The target is a subquery, so that it is looked up by its whole primary key.
+            "SELECT user_id, login, login_folded, role FROM users
+             WHERE user_id IN (SELECT (SELECT t.user_id FROM termination_targets t
+                                       WHERE t.termination_id = o.termination_id AND t.ordinal = o.ordinal)
+                               FROM outcomes o
+                               WHERE o.termination_id = $1
+                                 AND o.state IN ('gave_up', 'unknown_sessions', 'no_subject'))",
             args![termination_id],
         )
         .await
@@ -344,15 +394,17 @@ impl Tx {
     ) -> Result<u64, DbError> {
         let reopened = self
             .execute(
+                // A count is a look into each job's own range. EXISTS would be planned as a join, which may
+                // read every outcome of the termination for each job.
                 "UPDATE jobs
                  SET finished_at = NULL, due_at = $2, failures = 0, give_up_at = $3
                  WHERE termination_id = $1
                    AND finished_at IS NOT NULL
-                   AND EXISTS (SELECT 1 FROM outcomes o
-                               WHERE o.termination_id = jobs.termination_id
-                                 AND o.system = jobs.system
-                                 AND o.ordinal BETWEEN jobs.first_ordinal AND jobs.last_ordinal
-                                 AND o.state IN ('gave_up', 'unknown_sessions', 'no_subject'))",
+                   AND (SELECT count(*) FROM outcomes o
+                        WHERE o.termination_id = jobs.termination_id
+                          AND o.system = jobs.system
+                          AND o.ordinal BETWEEN jobs.first_ordinal AND jobs.last_ordinal
+                          AND o.state IN ('gave_up', 'unknown_sessions', 'no_subject')) > 0",
                 args![termination_id, now, give_up_at],
             )
             .await?;

@@ -110,10 +110,15 @@ impl Db {
         limit: i64,
     ) -> Result<Vec<OutcomeRow>, DbError> {
         self.fetch(
-            "SELECT o.ordinal, t.user_id, t.login, o.system, o.state, o.sessions_ended, o.resurrected,
-                    o.ended_again, o.ends_by, o.verified_at, o.detail
+            // The target's columns are subqueries, so that it is looked up by its whole primary key.
+            "SELECT o.ordinal,
+                    (SELECT t.user_id FROM termination_targets t
+                     WHERE t.termination_id = o.termination_id AND t.ordinal = o.ordinal) AS user_id,
+                    (SELECT t.login FROM termination_targets t
+                     WHERE t.termination_id = o.termination_id AND t.ordinal = o.ordinal) AS login,
+                    o.system, o.state, o.sessions_ended, o.resurrected, o.ended_again, o.ends_by,
+                    o.verified_at, o.detail
              FROM outcomes o
-             JOIN termination_targets t ON t.termination_id = o.termination_id AND t.ordinal = o.ordinal
              WHERE o.termination_id = $1
                AND (o.state = $2 OR $2 = 'resurrected' AND o.resurrected > 0)
              ORDER BY o.ordinal, o.system {bytewise}
