@@ -1,5 +1,7 @@
 //! Jobs: claimed in batches under a lease, settled with the attempt as fencing token.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use crate::args;
@@ -29,7 +31,7 @@ pub struct JobRow {
     pub give_up_at: i64,
 }
 
-/// A target whose outcome is not final, with what is known of it.
+/// A target of a job.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct JobTarget {
     /// The termination.
@@ -46,30 +48,31 @@ pub struct JobTarget {
     pub alias: Option<String>,
     /// The user's cutoff now: a later termination's wins.
     pub cutoff: i64,
-    /// Sessions ended so far.
-    pub sessions_ended: Option<i64>,
-    /// Sessions that came back so far.
-    pub resurrected: Option<i64>,
-    /// Sessions under new keys so far.
-    pub ended_again: Option<i64>,
-    /// The keys ended so far, as a JSON list.
-    pub ended_keys: Option<String>,
-    /// When the quiet time ends; none before the first pass that reached the system.
-    pub quiet_until: Option<i64>,
 }
 
-impl JobTarget {
-    /// What is known of this target.
-    pub fn progress(&self) -> Progress {
+/// What the passes before wrote back of one target.
+#[derive(Clone, Debug, sqlx::FromRow)]
+struct WrittenBack {
+    ordinal: i64,
+    state: String,
+    sessions_ended: i64,
+    resurrected: i64,
+    ended_again: i64,
+    ended_keys: String,
+    quiet_until: Option<i64>,
+}
+
+impl WrittenBack {
+    fn is_open(&self) -> bool {
+        matches!(self.state.as_str(), "waiting" | "unreachable")
+    }
+
+    fn progress(self) -> Progress {
         Progress {
-            sessions_ended: self.sessions_ended.unwrap_or(0),
-            resurrected: self.resurrected.unwrap_or(0),
-            ended_again: self.ended_again.unwrap_or(0),
-            keys: self
-                .ended_keys
-                .as_deref()
-                .and_then(|json| serde_json::from_str(json).ok())
-                .unwrap_or_default(),
+            sessions_ended: self.sessions_ended,
+            resurrected: self.resurrected,
+            ended_again: self.ended_again,
+            keys: serde_json::from_str(&self.ended_keys).unwrap_or_default(),
             quiet_until: self.quiet_until,
             ..Progress::default()
         }
@@ -108,24 +111,56 @@ pub struct SettledOutcome {
 pub type Settled = std::collections::HashSet<String>;
 
 impl Db {
-    /// The targets of a job whose outcomes are not final.
-    pub async fn list_open_targets(&self, job: &JobRow, system: &str) -> Result<Vec<JobTarget>, DbError> {
-        self.fetch(
-            "SELECT t.termination_id, t.ordinal, t.user_id, t.login, t.external_id, a.subject AS alias,
-                    coalesce(b.cutoff, 0) AS cutoff, o.sessions_ended, o.resurrected, o.ended_again, o.ended_keys,
-                    o.quiet_until
-             FROM termination_targets t
-             LEFT JOIN outcomes o
-                 ON o.termination_id = t.termination_id AND o.ordinal = t.ordinal AND o.system = $2
-             LEFT JOIN aliases a ON a.user_id = t.user_id AND a.system = $2
-             LEFT JOIN barriers b ON b.user_id = t.user_id
-             WHERE t.termination_id = $1
-               AND t.ordinal BETWEEN $3 AND $4
-               AND (o.state IS NULL OR o.state IN ('waiting', 'unreachable'))
-             ORDER BY t.ordinal",
-            args![&job.termination_id, system, job.first_ordinal, job.last_ordinal],
-        )
-        .await
+    /// The targets of a job whose outcomes are not final, each with what is known of it.
+    ///
+    /// Targets and outcomes are read one after the other and joined here. PostgreSQL's statistics know
+    /// nothing of rows that were written a moment ago: a join of the two was planned for one row, and read
+    /// every outcome of the termination for each target.
+    pub async fn list_open_targets(
+        &self,
+        job: &JobRow,
+        system: &str,
+    ) -> Result<Vec<(JobTarget, Progress)>, DbError> {
+        let targets: Vec<JobTarget> = self
+            .fetch(
+                // Alias and cutoff are subqueries, so that each is looked up by its whole primary key.
+                "SELECT t.termination_id, t.ordinal, t.user_id, t.login, t.external_id,
+                        (SELECT a.subject FROM aliases a
+                         WHERE a.user_id = t.user_id AND a.system = $2) AS alias,
+                        coalesce((SELECT b.cutoff FROM barriers b WHERE b.user_id = t.user_id), 0) AS cutoff
+                 FROM termination_targets t
+                 WHERE t.termination_id = $1 AND t.ordinal BETWEEN $3 AND $4
+                 ORDER BY t.ordinal",
+                args![&job.termination_id, system, job.first_ordinal, job.last_ordinal],
+            )
+            .await?;
+        let mut written = self.list_written_back(job, system).await?;
+        let open = targets.into_iter().filter_map(|target| match written.remove(&target.ordinal) {
+            None => Some((target, Progress::default())),
+            Some(row) => row.is_open().then(|| (target, row.progress())),
+        });
+        Ok(open.collect())
+    }
+
+    /// What the passes before wrote back of a job's targets, by number.
+    async fn list_written_back(
+        &self,
+        job: &JobRow,
+        system: &str,
+    ) -> Result<HashMap<i64, WrittenBack>, DbError> {
+        // Outcomes are written by the transaction that settles their job: before the first there are none.
+        if job.settled == 0 {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<WrittenBack> = self
+            .fetch(
+                "SELECT ordinal, state, sessions_ended, resurrected, ended_again, ended_keys, quiet_until
+                 FROM outcomes
+                 WHERE termination_id = $1 AND ordinal BETWEEN $3 AND $4 AND system = $2",
+                args![&job.termination_id, system, job.first_ordinal, job.last_ordinal],
+            )
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.ordinal, row)).collect())
     }
 
     /// People with the names that a system knows them by now; for previews.
@@ -136,10 +171,7 @@ impl Db {
     ) -> Result<Vec<JobTarget>, DbError> {
         self.fetch(
             "SELECT '' AS termination_id, CAST(0 AS BIGINT) AS ordinal, u.user_id, u.login, u.external_id,
-                    a.subject AS alias, CAST(0 AS BIGINT) AS cutoff,
-                    CAST(NULL AS BIGINT) AS sessions_ended, CAST(NULL AS BIGINT) AS resurrected,
-                    CAST(NULL AS BIGINT) AS ended_again, CAST(NULL AS TEXT) AS ended_keys,
-                    CAST(NULL AS BIGINT) AS quiet_until
+                    a.subject AS alias, CAST(0 AS BIGINT) AS cutoff
              FROM users u
              LEFT JOIN aliases a ON a.user_id = u.user_id AND a.system = $2
              WHERE u.user_id IN {texts $1}",

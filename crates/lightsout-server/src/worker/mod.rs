@@ -225,8 +225,8 @@ async fn load(
     let latest = app.clock.now_ms() + quiet_ms;
     let mut open = Vec::new();
     for (job, row) in jobs.iter().enumerate() {
-        for target in app.db.list_open_targets(row, name).await? {
-            let (subject, mut progress) = (subject_kind.of(&target), target.progress());
+        for (target, mut progress) in app.db.list_open_targets(row, name).await? {
+            let subject = subject_kind.of(&target);
             let is_ahead = progress.quiet_until.is_some_and(|until| until > latest);
             if row.attempt - 1 > row.settled || is_ahead {
                 // The attempt before may have ended sessions until a moment ago; or the clock was set

@@ -149,7 +149,12 @@ impl Harness {
     /// Starts another node on the same database, with the same clock. It reads the log only when it is
     /// told to, or has not for too long.
     pub(crate) async fn other_node(&self) -> (Arc<App>, String) {
-        let db = Db::open(&self.database_url, 5).await.expect("the database opens");
+        self.other_node_with(5).await
+    }
+
+    /// The same with this many connections for requests and jobs.
+    pub(crate) async fn other_node_with(&self, connections_max: u32) -> (Arc<App>, String) {
+        let db = Db::open(&self.database_url, connections_max).await.expect("the database opens");
         let systems = BTreeMap::from([("shop".to_owned(), system(&self.shop))]);
         let node = App::new(db, self.app.clock.clone(), Random::seeded(8), systems, Settings::default());
         node.index.load().await.expect("the index is loaded");

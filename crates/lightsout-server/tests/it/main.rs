@@ -21,6 +21,7 @@ mod positions;
 mod registry;
 mod retention;
 mod routes;
+mod scale;
 mod silence;
 mod simulation;
 mod staying_ended;

@@ -139,7 +139,7 @@ impl Simulation {
                 asked_at: t.cutoff,
                 only: None,
             };
-            let targets: Vec<Target> = open.into_iter().map(target).collect();
+            let targets: Vec<Target> = open.into_iter().map(|(t, _)| target(t)).collect();
             // A system that is down answers nothing; then only the claim is left.
             let _ = self.h.shop.end(&targets).await;
         }
