@@ -149,8 +149,8 @@ async fn bind_by_email(app: &App, vouching: &Vouching<'_>) -> Result<Result<Sign
     let Some(found) = app.db.find_sign_in(email).await? else { return Ok(Err(unknown)) };
     let mut tx = app.db.begin().await?;
     // Read again while it is held: nobody becomes an admin meanwhile.
-    tx.find_user(&found.user.enterprise_id, &found.user.user_id).await?;
-    let row = tx.find_sign_in_of(&found.user.user_id).await?;
+    tx.hold_user(&found.user.enterprise_id, &found.user.user_id).await?;
+    let row = tx.hold_sign_in_of(&found.user.user_id).await?;
     let Some(row) = row.filter(|row| row.user.login == found.user.login) else { return Ok(Err(unknown)) };
     let user = &row.user;
     if user.enterprise_id != vouching.enterprise_id || !may_sign_in(user) {

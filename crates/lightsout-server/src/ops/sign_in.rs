@@ -205,7 +205,7 @@ async fn insert_pending(app: &App, proof: &Proof, return_to: &str, key: &str) ->
 /// A password that was changed since it was shown proves nothing, nor does one of somebody who may no
 /// longer sign in.
 async fn still_proven(tx: &mut Tx, proof: &Proof) -> Result<(), Error> {
-    let row = tx.find_sign_in_of(&proof.user.user_id).await?.filter(|row| may_sign_in(&row.user));
+    let row = tx.hold_sign_in_of(&proof.user.user_id).await?.filter(|row| may_sign_in(&row.user));
     let first = match (&proof.first, &row) {
         (First::Password { set_at }, Some(row)) => row.password_set_at == Some(*set_at),
         (First::Provider { identity: (iss, sub), .. }, Some(_)) => {

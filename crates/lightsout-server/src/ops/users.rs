@@ -107,7 +107,7 @@ async fn update_once(
     request: &UpdateUser,
 ) -> Result<UserRow, Error> {
     let mut tx = app.db.begin().await?;
-    let found = tx.find_user(&caller.enterprise_id.0, user_id).await?;
+    let found = tx.hold_user(&caller.enterprise_id.0, user_id).await?;
     let mut user = found.ok_or_else(|| Error::not_found("user_id", user_id))?;
     let was_inactive = user.status() == UserStatus::Inactive;
     // The admin's own name and login are the admin's to change; nobody else's rank reaches them.
@@ -153,7 +153,7 @@ pub async fn delete(app: &App, caller: &Caller, user_id: &str) -> Result<(), Err
 
 async fn delete_once(app: &App, caller: &Caller, user_id: &str) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
-    let found = tx.find_user(&caller.enterprise_id.0, user_id).await?;
+    let found = tx.hold_user(&caller.enterprise_id.0, user_id).await?;
     let user = found.ok_or_else(|| Error::not_found("user_id", user_id))?;
     may_change(caller, &user, Role::User)?;
     // First the targets are frozen with their names, then the user goes.

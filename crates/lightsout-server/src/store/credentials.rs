@@ -167,7 +167,7 @@ impl Db {
 impl Tx {
     /// Reads what a person signs in with, and holds the password's row until the commit: a password that
     /// is changed meanwhile waits.
-    pub async fn find_sign_in_of(&mut self, user_id: &str) -> Result<Option<SignInRow>, DbError> {
+    pub async fn hold_sign_in_of(&mut self, user_id: &str) -> Result<Option<SignInRow>, DbError> {
         let sql = "SELECT set_at FROM passwords WHERE user_id = $1 {for_update}";
         let _: Option<(i64,)> = self.find(sql, args![user_id]).await?;
         self.find(sign_in!("u.user_id = $1"), args![user_id]).await

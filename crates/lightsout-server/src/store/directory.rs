@@ -254,7 +254,7 @@ impl Tx {
     }
 
     /// Finds a user of a tenant and holds the row until the commit.
-    pub async fn find_user(
+    pub async fn hold_user(
         &mut self,
         enterprise_id: &str,
         user_id: &str,
