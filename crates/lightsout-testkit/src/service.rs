@@ -168,7 +168,7 @@ fn new_app(enterprise_id: &str) -> admin::NewApp {
 
 async fn group_id(app: &App, enterprise_id: &str, name: &str) -> String {
     let mut tx = app.db.begin().await.expect("the database works");
-    let id = tx.find_group_by_name(enterprise_id, name).await.expect("the database works");
+    let id = tx.hold_group_by_name(enterprise_id, name).await.expect("the database works");
     id.expect("the import made it")
 }
 

@@ -7,7 +7,7 @@ use super::{Error, body, retried};
 use crate::app::App;
 use crate::domain::access::{self, Caller, MANAGE_GROUPS};
 use crate::domain::{fields, text};
-use crate::store::{DbError, GroupRow};
+use crate::store::{DbError, GroupRow, Tx};
 
 /// The longest name, in characters.
 const NAME_MAX: usize = 255;
@@ -70,41 +70,51 @@ pub async fn update(
     request: UpdateGroup,
 ) -> Result<GroupRow, Error> {
     access::may_write_groups(caller)?;
-    let mut group = find(app, caller, group_id).await?;
+    retried!(update_once(app, caller, group_id, &request))
+}
+
+async fn update_once(
+    app: &App,
+    caller: &Caller,
+    group_id: &str,
+    request: &UpdateGroup,
+) -> Result<GroupRow, Error> {
+    let mut tx = app.db.begin().await?;
+    let mut group = hold(&mut tx, caller, group_id).await?;
     if let Some(name) = &request.name {
         group.name = check_name(name)?;
     }
     group.profile = fields::GROUP.merge(&group.profile, &request.other);
     group.modified_at = app.clock.now_ms();
-    retried!(update_once(app, caller, &group))?;
+    tx.update_group(&group).await.map_err(name_taken)?;
+    append(app, caller, tx, "GROUP_EDITED", &group).await?;
     Ok(group)
-}
-
-async fn update_once(app: &App, caller: &Caller, group: &GroupRow) -> Result<(), Error> {
-    let mut tx = app.db.begin().await?;
-    if !tx.update_group(group).await.map_err(name_taken)? {
-        return Err(Error::not_found("group_id", &group.group_id));
-    }
-    append(app, caller, tx, "GROUP_EDITED", group).await
 }
 
 /// Deletes a group and its memberships. Nobody's sessions end by that.
 pub async fn delete(app: &App, caller: &Caller, group_id: &str) -> Result<(), Error> {
     access::may_write_groups(caller)?;
-    let group = find(app, caller, group_id).await?;
-    retried!(delete_once(app, caller, &group))
+    retried!(delete_once(app, caller, group_id))
 }
 
-async fn delete_once(app: &App, caller: &Caller, group: &GroupRow) -> Result<(), Error> {
+async fn delete_once(app: &App, caller: &Caller, group_id: &str) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
+    let group = hold(&mut tx, caller, group_id).await?;
     tx.delete_group(&group.group_id).await?;
-    append(app, caller, tx, "GROUP_DELETION", group).await
+    append(app, caller, tx, "GROUP_DELETION", &group).await
+}
+
+/// A group of the caller's enterprise, held until the commit.
+async fn hold(tx: &mut Tx, caller: &Caller, group_id: &str) -> Result<GroupRow, Error> {
+    tx.hold_group(&caller.enterprise_id.0, group_id)
+        .await?
+        .ok_or_else(|| Error::not_found("group_id", group_id))
 }
 
 async fn append(
     app: &App,
     caller: &Caller,
-    mut tx: crate::store::Tx,
+    mut tx: Tx,
     event_type: &'static str,
     group: &GroupRow,
 ) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::admin::by_operator;
-use super::{Error, groups, users};
+use super::{Error, groups, retried, users};
 use crate::app::App;
 use crate::domain::fold::fold;
 use crate::store::{DbError, GroupRow, MembershipRow, NewEvent, Tx, UserRow};
@@ -127,22 +127,35 @@ async fn write(
     step: &mut Vec<(u64, Line)>,
     report: &mut Report,
 ) -> Result<(), Error> {
+    *report = retried!(write_once(app, systems, enterprise_id, step, report.clone()))?;
+    step.clear();
+    Ok(())
+}
+
+async fn write_once(
+    app: &App,
+    systems: &[&str],
+    enterprise_id: &str,
+    step: &[(u64, Line)],
+    mut report: Report,
+) -> Result<Report, Error> {
     let mut tx = app.db.begin().await?;
     let mut events = Vec::new();
     let mut seen: HashMap<String, String> = HashMap::new();
-    for (number, line) in step.drain(..) {
-        let parsed = match Person::parse(&line, systems) {
+    for (number, line) in step {
+        let parsed = match Person::parse(line, systems) {
             Ok(parsed) => parsed,
             Err(why) => {
-                report.rejected.push((number, why));
+                report.rejected.push((*number, why));
                 continue;
             }
         };
-        match person(app, &mut tx, enterprise_id, &parsed, report, &mut events).await? {
-            Err(why) => report.rejected.push((number, why)),
+        match person(app, &mut tx, enterprise_id, &parsed, &mut report, &mut events).await? {
+            Err(why) => report.rejected.push((*number, why)),
             Ok(user) => {
                 for name in &parsed.groups {
-                    join(app, &mut tx, enterprise_id, &user, name, &mut seen, report, &mut events).await?;
+                    join(app, &mut tx, enterprise_id, &user, name, &mut seen, &mut report, &mut events)
+                        .await?;
                 }
                 for (system, subject) in &parsed.aliases {
                     tx.upsert_alias(&user.user_id, system, subject).await?;
@@ -154,7 +167,7 @@ async fn write(
         tx.append_events(enterprise_id, app.clock.now_ms(), &app.random, events).await?;
     }
     app.commit(tx).await?;
-    Ok(())
+    Ok(report)
 }
 
 /// A line whose every field is right.
@@ -215,7 +228,7 @@ async fn person(
     {
         return Ok(Err(format!("external_id {external_id} belongs to {login}")));
     }
-    let Some(stored) = tx.find_user_by_login(&person.login).await? else {
+    let Some(stored) = tx.hold_user_by_login(&person.login).await? else {
         let user = UserRow {
             user_id: app.random.numeric_id(),
             enterprise_id: enterprise_id.to_owned(),
@@ -277,7 +290,7 @@ async fn join(
     let group_id = match seen.get(&fold(name)) {
         Some(id) => id.clone(),
         None => {
-            if let Some(id) = tx.find_group_by_name(enterprise_id, name).await? {
+            if let Some(id) = tx.hold_group_by_name(enterprise_id, name).await? {
                 id
             } else {
                 let group = GroupRow {

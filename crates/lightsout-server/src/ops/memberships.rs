@@ -7,7 +7,7 @@ use super::{Error, body, groups, retried};
 use crate::app::App;
 use crate::domain::access::{self, Caller, MANAGE_GROUPS, MANAGE_USERS, Permissions};
 use crate::domain::text;
-use crate::store::{DbError, MembershipRow};
+use crate::store::{DbError, MembershipRow, Tx};
 
 /// The most permissions of a group admin that are set one by one.
 const PERMISSIONS_MAX: usize = 50;
@@ -63,21 +63,28 @@ pub async fn create(
     caller: &Caller,
     request: CreateGroupMembership,
 ) -> Result<MembershipRow, Error> {
-    may_write(app, caller, &request.group.id).await?;
-    let role = request.role.unwrap_or(MembershipRole::Member);
-    let permissions = permissions(request.configurable_permissions)?;
-    if role == MembershipRole::Admin {
-        access::may_appoint_group_admin(caller, &permissions)?;
-    }
+    retried!(create_once(app, caller, &request))
+}
+
+async fn create_once(
+    app: &App,
+    caller: &Caller,
+    request: &CreateGroupMembership,
+) -> Result<MembershipRow, Error> {
     let enterprise = caller.enterprise_id.0.as_str();
     let (user_id, group_id) = (request.user.id.as_str(), request.group.id.as_str());
-    let user =
-        app.db.find_user(enterprise, user_id).await?.ok_or_else(|| Error::not_found("user_id", user_id))?;
-    let group = app
-        .db
-        .find_group(enterprise, group_id)
-        .await?
-        .ok_or_else(|| Error::not_found("group_id", group_id))?;
+    let mut tx = app.db.begin().await?;
+    // Both are held, so that neither is deleted before the commit.
+    let group = tx.hold_group(enterprise, group_id).await?;
+    may_write(&mut tx, caller, group_id).await?;
+    let is_admin = request.role == Some(MembershipRole::Admin);
+    let permissions = permissions(request.configurable_permissions.clone())?;
+    if is_admin {
+        access::may_appoint_group_admin(caller, &permissions)?;
+    }
+    let user = tx.hold_user(enterprise, user_id).await?;
+    let user = user.ok_or_else(|| Error::not_found("user_id", user_id))?;
+    let group = group.ok_or_else(|| Error::not_found("group_id", group_id))?;
     let now = app.clock.now_ms();
     let row = MembershipRow {
         membership_id: app.random.numeric_id(),
@@ -86,19 +93,14 @@ pub async fn create(
         user_id: user.user_id,
         user_name: user.name,
         user_login: user.login,
-        role: role.as_str().to_owned(),
-        permissions: stored(role == MembershipRole::Admin, &permissions),
+        role: request.role.unwrap_or(MembershipRole::Member).as_str().to_owned(),
+        permissions: stored(is_admin, &permissions),
         created_at: now,
         modified_at: now,
     };
-    retried!(create_once(app, caller, &row))?;
+    tx.insert_membership(&row).await.map_err(member_already)?;
+    append(app, caller, tx, "GROUP_ADD_USER", &row).await?;
     Ok(row)
-}
-
-async fn create_once(app: &App, caller: &Caller, row: &MembershipRow) -> Result<(), Error> {
-    let mut tx = app.db.begin().await?;
-    tx.insert_membership(row).await.map_err(member_already)?;
-    append(app, caller, tx, "GROUP_ADD_USER", row).await
 }
 
 /// Changes a member's role, or what a group admin may do.
@@ -108,8 +110,18 @@ pub async fn update(
     membership_id: &str,
     request: UpdateGroupMembership,
 ) -> Result<MembershipRow, Error> {
-    let mut row = find_to_write(app, caller, membership_id).await?;
-    let permissions = match request.configurable_permissions {
+    retried!(update_once(app, caller, membership_id, &request))
+}
+
+async fn update_once(
+    app: &App,
+    caller: &Caller,
+    membership_id: &str,
+    request: &UpdateGroupMembership,
+) -> Result<MembershipRow, Error> {
+    let mut tx = app.db.begin().await?;
+    let mut row = hold_to_write(&mut tx, caller, membership_id).await?;
+    let permissions = match request.configurable_permissions.clone() {
         Some(sent) => permissions(Some(sent))?,
         None => row.permissions(),
     };
@@ -119,8 +131,8 @@ pub async fn update(
     }
     let is_admin = row.role == "admin";
     if was_admin || is_admin {
-        let granted = if is_admin { permissions.clone() } else { Permissions::None };
-        access::may_appoint_group_admin(caller, &granted)?;
+        let granted = if is_admin { &permissions } else { &Permissions::None };
+        access::may_appoint_group_admin(caller, granted)?;
     }
     let event_type = match (was_admin, is_admin) {
         (false, true) => "GROUP_ADMIN_CREATED",
@@ -129,50 +141,41 @@ pub async fn update(
     };
     row.permissions = stored(is_admin, &permissions);
     row.modified_at = app.clock.now_ms();
-    retried!(update_once(app, caller, &row, event_type))?;
-    Ok(row)
-}
-
-async fn update_once(
-    app: &App,
-    caller: &Caller,
-    row: &MembershipRow,
-    event_type: &'static str,
-) -> Result<(), Error> {
-    let mut tx = app.db.begin().await?;
-    if !tx.update_membership(row).await? {
-        return Err(Error::not_found("group_membership_id", &row.membership_id));
+    if !tx.update_membership(&row).await? {
+        return Err(Error::not_found("group_membership_id", membership_id));
     }
-    append(app, caller, tx, event_type, row).await
+    append(app, caller, tx, event_type, &row).await?;
+    Ok(row)
 }
 
 /// Takes a user out of a group.
 pub async fn delete(app: &App, caller: &Caller, membership_id: &str) -> Result<(), Error> {
-    let row = find_to_write(app, caller, membership_id).await?;
+    retried!(delete_once(app, caller, membership_id))
+}
+
+async fn delete_once(app: &App, caller: &Caller, membership_id: &str) -> Result<(), Error> {
+    let mut tx = app.db.begin().await?;
+    let row = hold_to_write(&mut tx, caller, membership_id).await?;
     if row.role == "admin" {
         access::may_appoint_group_admin(caller, &Permissions::None)?;
     }
-    retried!(delete_once(app, caller, &row))
-}
-
-async fn delete_once(app: &App, caller: &Caller, row: &MembershipRow) -> Result<(), Error> {
-    let mut tx = app.db.begin().await?;
-    if !tx.delete_membership(&row.membership_id).await? {
-        return Err(Error::not_found("group_membership_id", &row.membership_id));
+    if !tx.delete_membership(membership_id).await? {
+        return Err(Error::not_found("group_membership_id", membership_id));
     }
-    append(app, caller, tx, "GROUP_REMOVE_USER", row).await
+    append(app, caller, tx, "GROUP_REMOVE_USER", &row).await
 }
 
-/// Refuses whoever may not change this group's members.
-async fn may_write(app: &App, caller: &Caller, group_id: &str) -> Result<(), Error> {
-    let administered = app.db.list_administered(&caller.person.user_id.0).await?;
+/// Refuses whoever may not change this group's members. The group is held, so the caller's own membership
+/// stays as it is.
+async fn may_write(tx: &mut Tx, caller: &Caller, group_id: &str) -> Result<(), Error> {
+    let administered = tx.list_administered(&caller.person.user_id.0).await?;
     let granted = administered.iter().any(|(id, may)| id == group_id && may.can_edit_memberships());
     Ok(access::may_write_membership(caller, granted)?)
 }
 
-async fn find_to_write(app: &App, caller: &Caller, membership_id: &str) -> Result<MembershipRow, Error> {
-    if let Some(row) = app.db.find_membership(&caller.enterprise_id.0, membership_id).await? {
-        may_write(app, caller, &row.group_id).await?;
+async fn hold_to_write(tx: &mut Tx, caller: &Caller, membership_id: &str) -> Result<MembershipRow, Error> {
+    if let Some(row) = tx.hold_membership(&caller.enterprise_id.0, membership_id).await? {
+        may_write(tx, caller, &row.group_id).await?;
         Ok(row)
     } else {
         access::may_write_membership(caller, false)?;
@@ -214,7 +217,7 @@ fn stored(is_admin: bool, permissions: &Permissions) -> String {
 async fn append(
     app: &App,
     caller: &Caller,
-    mut tx: crate::store::Tx,
+    mut tx: Tx,
     event_type: &'static str,
     row: &MembershipRow,
 ) -> Result<(), Error> {

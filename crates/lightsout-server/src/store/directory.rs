@@ -326,6 +326,21 @@ impl Tx {
         self.execute("DELETE FROM users WHERE user_id = $1", args![user_id]).await.map(drop)
     }
 
+    /// Finds a group of a tenant and holds the row until the commit. Whoever changes the group's members
+    /// holds it, too.
+    pub async fn hold_group(
+        &mut self,
+        enterprise_id: &str,
+        group_id: &str,
+    ) -> Result<Option<GroupRow>, DbError> {
+        self.find(
+            "SELECT group_id, enterprise_id, name, profile, created_at, modified_at
+             FROM groups WHERE group_id = $1 AND enterprise_id = $2 {for_update}",
+            args![group_id, enterprise_id],
+        )
+        .await
+    }
+
     /// Inserts a group. [`DbError::Duplicate`]: the name is taken.
     pub async fn insert_group(&mut self, group: &GroupRow) -> Result<(), DbError> {
         self.execute(
@@ -345,8 +360,8 @@ impl Tx {
         .map(drop)
     }
 
-    /// Writes a changed group back. [`DbError::Duplicate`]: the name is taken. False: no such group.
-    pub async fn update_group(&mut self, group: &GroupRow) -> Result<bool, DbError> {
+    /// Writes a changed group back. [`DbError::Duplicate`]: the name is taken.
+    pub async fn update_group(&mut self, group: &GroupRow) -> Result<(), DbError> {
         let touched = self
             .execute(
                 "UPDATE groups SET name = $3, name_folded = $4, profile = $5, modified_at = $6
@@ -361,7 +376,8 @@ impl Tx {
                 ],
             )
             .await?;
-        Ok(touched == 1)
+        assert_eq!(touched, 1, "the row is held by this transaction");
+        Ok(())
     }
 
     /// Deletes a group and its memberships.
@@ -370,9 +386,9 @@ impl Tx {
         self.execute("DELETE FROM groups WHERE group_id = $1", args![group_id]).await.map(drop)
     }
 
-    /// Finds a user by login, in any case.
-    pub async fn find_user_by_login(&mut self, login: &str) -> Result<Option<UserRow>, DbError> {
-        self.find("SELECT * FROM users WHERE login_folded = $1", args![fold(login)]).await
+    /// Finds a user by login, in any case, and holds the row until the commit.
+    pub async fn hold_user_by_login(&mut self, login: &str) -> Result<Option<UserRow>, DbError> {
+        self.find("SELECT * FROM users WHERE login_folded = $1 {for_update}", args![fold(login)]).await
     }
 
     /// The login of the user with this id in an outside system; empty for one without a login.
@@ -390,15 +406,15 @@ impl Tx {
         Ok(row.map(|(login,)| login))
     }
 
-    /// Finds the id of a group by name, in any case.
-    pub async fn find_group_by_name(
+    /// Finds the id of a group by name, in any case, and holds the row until the commit.
+    pub async fn hold_group_by_name(
         &mut self,
         enterprise_id: &str,
         name: &str,
     ) -> Result<Option<String>, DbError> {
         let row: Option<(String,)> = self
             .find(
-                "SELECT group_id FROM groups WHERE enterprise_id = $1 AND name_folded = $2",
+                "SELECT group_id FROM groups WHERE enterprise_id = $1 AND name_folded = $2 {for_update}",
                 args![enterprise_id, fold(name)],
             )
             .await?;

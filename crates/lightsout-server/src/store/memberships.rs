@@ -39,6 +39,17 @@ impl MembershipRow {
     }
 }
 
+const FIND_MEMBERSHIP: &str =
+    "SELECT m.membership_id, m.group_id, g.name AS group_name, m.user_id, u.name AS user_name,
+            u.login AS user_login, m.role, m.permissions, m.created_at, m.modified_at
+     FROM memberships m
+     JOIN groups g ON g.group_id = m.group_id
+     JOIN users u ON u.user_id = m.user_id
+     WHERE m.membership_id = $1 AND g.enterprise_id = $2";
+
+const LIST_ADMINISTERED: &str =
+    "SELECT group_id, permissions FROM memberships WHERE user_id = $1 AND role = 'admin'";
+
 impl Db {
     /// Finds a membership in a group of a tenant.
     pub async fn find_membership(
@@ -46,16 +57,7 @@ impl Db {
         enterprise_id: &str,
         membership_id: &str,
     ) -> Result<Option<MembershipRow>, DbError> {
-        self.find(
-            "SELECT m.membership_id, m.group_id, g.name AS group_name, m.user_id, u.name AS user_name,
-                    u.login AS user_login, m.role, m.permissions, m.created_at, m.modified_at
-             FROM memberships m
-             JOIN groups g ON g.group_id = m.group_id
-             JOIN users u ON u.user_id = m.user_id
-             WHERE m.membership_id = $1 AND g.enterprise_id = $2",
-            args![membership_id, enterprise_id],
-        )
-        .await
+        self.find(FIND_MEMBERSHIP, args![membership_id, enterprise_id]).await
     }
 
     /// Lists the memberships of a group or of a user (one of the two), by id.
@@ -97,18 +99,7 @@ impl Db {
 
     /// The groups that a user administers, with what they may do there.
     pub async fn list_administered(&self, user_id: &str) -> Result<Vec<(String, Permissions)>, DbError> {
-        let rows: Vec<(String, String)> = self
-            .fetch(
-                "SELECT group_id, permissions FROM memberships WHERE user_id = $1 AND role = 'admin'",
-                args![user_id],
-            )
-            .await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|(group, json)| {
-                Some((group, Permissions::parse(&serde_json::from_str(&json).ok()?)?))
-            })
-            .collect())
+        Ok(read_permissions(self.fetch(LIST_ADMINISTERED, args![user_id]).await?))
     }
 
     /// Whether a user is a member of a group.
@@ -123,7 +114,39 @@ impl Db {
     }
 }
 
+/// Groups with what may be done there; what is unreadable allows nothing.
+fn read_permissions(rows: Vec<(String, String)>) -> Vec<(String, Permissions)> {
+    rows.into_iter()
+        .filter_map(|(group, json)| Some((group, Permissions::parse(&serde_json::from_str(&json).ok()?)?)))
+        .collect()
+}
+
 impl Tx {
+    /// Finds a membership in a group of a tenant, and holds the group until the commit: no other
+    /// transaction changes its members meanwhile.
+    pub async fn hold_membership(
+        &mut self,
+        enterprise_id: &str,
+        membership_id: &str,
+    ) -> Result<Option<MembershipRow>, DbError> {
+        let _: Option<(String,)> = self
+            .find(
+                "SELECT group_id FROM groups
+                 WHERE group_id = (SELECT m.group_id FROM memberships m WHERE m.membership_id = $1)
+                   AND enterprise_id = $2
+                 {for_update}",
+                args![membership_id, enterprise_id],
+            )
+            .await?;
+        // Read by a statement of its own: PostgreSQL's first one may have waited for another change.
+        self.find(FIND_MEMBERSHIP, args![membership_id, enterprise_id]).await
+    }
+
+    /// The groups that a user administers, with what they may do there.
+    pub async fn list_administered(&mut self, user_id: &str) -> Result<Vec<(String, Permissions)>, DbError> {
+        Ok(read_permissions(self.fetch(LIST_ADMINISTERED, args![user_id]).await?))
+    }
+
     /// Whether a user is a member of a group.
     pub async fn is_member(&mut self, group_id: &str, user_id: &str) -> Result<bool, DbError> {
         let row: Option<(i64,)> = self

@@ -7,6 +7,7 @@ mod access;
 mod browser;
 mod callers;
 mod chain;
+mod concurrency;
 mod connectors;
 mod console;
 mod directory;
