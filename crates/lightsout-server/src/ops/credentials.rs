@@ -10,7 +10,7 @@ use super::{Error, body, passwords, retried, user_reference};
 use crate::app::App;
 use crate::domain::access::Caller;
 use crate::random::sha256;
-use crate::store::{NewEvent, Tx, UserRow};
+use crate::store::{NewEvent, SignInRow, Tx, UserRow};
 
 /// How long a one-time link may be used.
 pub const LINK_LIFE_MS: i64 = 24 * 3_600_000;
@@ -135,7 +135,7 @@ pub async fn set_password(app: &App, login: &str, password: &str) -> Result<(), 
     let user = person(app, login).await?;
     passwords::check_new(password, user.login.as_deref())?;
     let hash = passwords::hashed(app, password).await;
-    retried!(set_once(app, &user, &hash, Actor::Operator, None))
+    retried!(set_once(app, &user, &hash))
 }
 
 /// Changes one's own password, which ends one's other sign-in sessions. False: the old one is not right.
@@ -157,19 +157,30 @@ pub async fn change_password(
         return Err(Error::invalid("the new password is the old one; choose another"));
     }
     let hash = passwords::hashed(app, new).await;
-    retried!(set_once(app, &row.user, &hash, Actor::Owner(caller), Some(session_hash)))?;
+    retried!(change_once(app, caller, &row, &hash, session_hash))
+}
+
+/// False: the password that was checked is no longer the one.
+async fn change_once(
+    app: &App,
+    caller: &Caller,
+    checked: &SignInRow,
+    hash: &str,
+    session_hash: &str,
+) -> Result<bool, Error> {
+    let mut tx = app.db.begin().await?;
+    let now = tx.hold_sign_in_of(&checked.user.user_id).await?;
+    if now.is_none_or(|now| now.password_set_at != checked.password_set_at) {
+        return Ok(false);
+    }
+    write_password(app, &mut tx, &checked.user, hash, Actor::Owner(caller), Some(session_hash)).await?;
+    app.commit(tx).await?;
     Ok(true)
 }
 
-async fn set_once(
-    app: &App,
-    user: &UserRow,
-    hash: &str,
-    actor: Actor<'_>,
-    keep: Option<&str>,
-) -> Result<(), Error> {
+async fn set_once(app: &App, user: &UserRow, hash: &str) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
-    write_password(app, &mut tx, user, hash, actor, keep).await?;
+    write_password(app, &mut tx, user, hash, Actor::Operator, None).await?;
     Ok(app.commit(tx).await?)
 }
 

@@ -5,7 +5,10 @@ use lightsout_client::api::{
     CreateGroupMembership, GroupMembership, MembershipRole, Reference, UpdateGroup, UpdateGroupMembership,
 };
 use lightsout_server::args;
+use lightsout_server::ops::credentials;
 use lightsout_server::ops::import::import;
+use lightsout_server::ops::sign_in::{self, Origin, Step};
+use lightsout_server::random::sha256;
 use lightsout_server::store::Tx;
 use serde_json::{Map, json};
 use tokio::task::JoinHandle;
@@ -136,6 +139,23 @@ async fn after_commit_of<T>(h: &Harness, mut tx: Tx, task: JoinHandle<T>) -> T {
     .await;
     tx.commit().await.expect("committed");
     task.await.expect("it does not panic")
+}
+
+both! {
+    async fn one_old_password_is_replaced_once(h: &mut Harness) {
+        let old = "correct horse battery";
+        credentials::set_password(&h.app, "ada@acme.example", old).await.expect("set");
+        let proof = credentials::check_password(&h.app, "ada@acme.example", old).await.expect("checked");
+        let (proof, origin) = (proof.expect("the right one"), Origin::default());
+        let step = sign_in::go_on(&h.app, &proof, &origin, "/").await.expect("signed in");
+        let Step::SignedIn(session) = step else { panic!("{step:?}") };
+        let caller = sign_in::authenticate(&h.app, &session).await.expect("an answer").expect("a caller");
+        let hash = sha256(&session);
+        let news: Vec<String> = (0..4).map(|n| format!("another password {n}")).collect();
+        let changes = news.iter().map(|new| credentials::change_password(&h.app, &caller, &hash, old, new));
+        let changed: Vec<bool> = join_all(changes).await.into_iter().map(|c| c.expect("an answer")).collect();
+        assert_eq!(changed.iter().filter(|changed| **changed).count(), 1, "{changed:?}");
+    }
 }
 
 fn stored(profile: &str) -> Map<String, serde_json::Value> {
