@@ -38,9 +38,12 @@ impl Registry {
         let transaction = tokio::spawn(async move {
             let mut ended = Vec::new();
             for users in users.chunks(USERS_AT_ONCE) {
-                let mut tx = db.begin().await?;
-                ended.extend(tx.empty_ended_sessions(users, now).await?);
-                tx.commit().await?;
+                let found = db.list_ended_sessions(users).await?;
+                if !found.is_empty() {
+                    let mut tx = db.begin().await?;
+                    ended.extend(tx.empty_ended_sessions(&found, now).await?);
+                    tx.commit().await?;
+                }
             }
             Ok::<_, DbError>(ended)
         });

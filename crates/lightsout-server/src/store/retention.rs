@@ -232,8 +232,9 @@ impl Db {
             return Ok(false);
         }
         let users: Vec<String> = users.into_iter().map(|(id,)| id).collect();
+        let ended = self.list_ended_sessions(&users).await?;
         let mut tx = self.begin().await?;
-        tx.empty_ended_sessions(&users, now).await?;
+        tx.empty_ended_sessions(&ended, now).await?;
         tx.commit().await?;
         Ok(i64::try_from(users.len()).is_ok_and(|n| n == LEFT_OVER_USERS))
     }

@@ -116,14 +116,12 @@ impl Db {
 
     /// Counts the live sessions of these users.
     pub async fn count_sessions(&self, user_ids: &[String], now: i64) -> Result<Vec<(String, i64)>, DbError> {
-        self.fetch(
+        self.fetch_by_key(
             "SELECT s.user_id, count(*)
-             FROM sessions s
-             JOIN users u ON u.user_id = s.user_id AND u.status <> 'inactive'
-             LEFT JOIN barriers b ON b.user_id = s.user_id
-             WHERE s.user_id IN {texts $1}
-               AND s.expires_at > $2
-               AND s.generation >= coalesce(b.generation, 0)
+             FROM {sessions_of $1}
+             WHERE s.expires_at > $2
+               AND s.generation >= coalesce((SELECT b.generation FROM barriers b WHERE b.user_id = s.user_id), 0)
+               AND (SELECT u.status FROM users u WHERE u.user_id = s.user_id) <> 'inactive'
              GROUP BY s.user_id",
             args![Value::from(user_ids), now],
         )
@@ -132,10 +130,11 @@ impl Db {
 
     /// The sessions of these users that a barrier ended and that are not emptied yet: (user, hash).
     pub async fn list_ended_sessions(&self, user_ids: &[String]) -> Result<Vec<(String, String)>, DbError> {
-        self.fetch(
+        self.fetch_by_key(
             "SELECT s.user_id, s.session_hash
-             FROM sessions s JOIN barriers b ON b.user_id = s.user_id
-             WHERE s.user_id IN {texts $1} AND s.generation < b.generation AND s.ended_at IS NULL",
+             FROM {sessions_of $1}
+             WHERE s.ended_at IS NULL
+               AND s.generation < (SELECT b.generation FROM barriers b WHERE b.user_id = s.user_id)",
             args![Value::from(user_ids)],
         )
         .await
@@ -247,20 +246,23 @@ impl Tx {
         Ok(Some((user_id, expires_at)))
     }
 
-    /// Empties the sessions of these users that a barrier ended: the row stays until it would have
-    /// expired, so that its id stays refused, without what tells of the person.
+    /// Empties sessions, by user and hash, that a barrier ended: the row stays until it would have expired, so
+    /// that its id stays refused, without what tells of the person. Returns those that this call emptied.
     pub async fn empty_ended_sessions(
         &mut self,
-        user_ids: &[String],
+        sessions: &[(String, String)],
         now: i64,
     ) -> Result<Vec<(String, String)>, DbError> {
+        let rows: Vec<Value> = sessions.iter().map(|(user_id, hash)| json!([user_id, hash])).collect();
         self.fetch(
             "UPDATE sessions SET ended_at = $2, device = NULL, address = NULL
-             WHERE user_id IN {texts $1}
-               AND ended_at IS NULL
-               AND generation < (SELECT b.generation FROM barriers b WHERE b.user_id = sessions.user_id)
-             RETURNING user_id, session_hash",
-            args![Value::from(user_ids), now],
+             FROM {rows $1}
+             WHERE sessions.user_id = value ->> 0
+               AND sessions.session_hash = value ->> 1
+               AND sessions.ended_at IS NULL
+               AND sessions.generation < (SELECT b.generation FROM barriers b WHERE b.user_id = sessions.user_id)
+             RETURNING sessions.user_id, sessions.session_hash",
+            args![Value::from(rows), now],
         )
         .await
     }

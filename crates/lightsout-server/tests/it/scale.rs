@@ -54,6 +54,36 @@ async fn statistics_of_nearly_empty_tables_make_no_group_quadratic() {
     h.finish().await;
 }
 
+#[tokio::test]
+async fn sessions_of_few_people_are_found_by_key_however_many_there_are() {
+    let h = Harness::start(Database::Postgres).await;
+    let ann = h.user("ann").await;
+    for _ in 0..4 {
+        h.sign_in(&ann).await;
+    }
+    let node = node(&h, true).await;
+    // By these statistics, one person holds every session: an index would not help.
+    freeze_statistics(&h).await;
+    let mut rows = Vec::new();
+    for (group, people) in [("few", PEOPLE), ("many", 9 * PEOPLE)] {
+        fill(&h, group, people).await;
+        let mut tx = h.app.db.begin().await.expect("the database works");
+        tx.raise_all_barriers(h.app.clock.now_ms()).await.expect("raised");
+        tx.commit().await.expect("the database works");
+        let ids: Vec<String> = (0..100).map(|n| format!("{group}-{n:06}")).collect();
+        let before = rows_read(&node).await;
+        let live = node.app.db.count_sessions(&ids, 0).await.expect("the database works");
+        let ended = node.app.db.list_ended_sessions(&ids).await.expect("the database works");
+        let mut tx = node.app.db.begin().await.expect("the database works");
+        let emptied = tx.empty_ended_sessions(&ended, 1).await.expect("emptied");
+        tx.commit().await.expect("the database works");
+        assert_eq!((live.len(), ended.len(), emptied.len()), (0, 100, 100));
+        rows.push(rows_read(&node).await - before);
+    }
+    assert!(rows[1] <= 2 * rows[0], "rows read with {PEOPLE} and with ten times as many sessions: {rows:?}");
+    h.finish().await;
+}
+
 /// What is done with a termination afterwards: its outcomes are read, tried again, and forgotten.
 async fn follow_up(h: &Harness, node: &Node) {
     forget(h, node).await;
