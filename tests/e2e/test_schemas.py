@@ -91,8 +91,16 @@ def test_own_document_is_kept(tenant: Tenant) -> None:
 
 
 def test_box_s_document_is_kept(tenant: Tenant) -> None:
+    described = json.loads((HERE / "box-openapi-subset.json").read_text())
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            if path.startswith("/2.0/"):
+                # Box's own 401 has no body, and its document does not mention it.
+                operation["responses"]["401"] = {"description": "the token is missing or dead"}
+    document = tenant.service.folder / "box-openapi.json"
+    document.write_text(json.dumps(described))
     with tenant.http(tenant.app_token(tenant.app())) as http:
-        check(tenant, http, HERE / "box-openapi-subset.json", "--checks", ",".join(CHECKS))
+        check(tenant, http, document, "--checks", ",".join(CHECKS))
 
 
 def test_box_s_document_names_only_what_is_served() -> None:
