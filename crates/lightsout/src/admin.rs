@@ -115,7 +115,9 @@ impl Admin {
                 let token = admin::create_token(&app, &login, &scopes, i64::from(minutes) * 60_000).await?;
                 (
                     json!({"access_token": token}),
-                    format!("access_token  {token}\n\nIt is shown this once, and lives {minutes} minutes."),
+                    format!(
+                        "access_token  {token}\n\nIt is not shown again, and expires in {minutes} minutes."
+                    ),
                 )
             }
             Command::People(command) => command.run(&config, &app).await?,

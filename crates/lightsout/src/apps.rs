@@ -141,7 +141,7 @@ impl Apps {
             Self::RotateSecret { client_id } => {
                 let secret = admin::rotate_secret(app, &client_id).await?;
                 let text = format!(
-                    "client_secret  {secret}\n\nIt is shown this once. The old secret is dead; tokens live on."
+                    "client_secret  {secret}\n\nIt is not shown again. The old secret no longer works; tokens remain valid."
                 );
                 Ok((json!({"client_id": client_id, "client_secret": secret}), text))
             }
@@ -162,7 +162,7 @@ impl Apps {
 
 async fn create(app: &App, new: &admin::NewApp) -> anyhow::Result<(Value, String)> {
     let (id, secret) = admin::create_app(app, new).await?;
-    let mut text = format!("client_id      {id}\nclient_secret  {secret}\n\nThe secret is shown this once.");
+    let mut text = format!("client_id      {id}\nclient_secret  {secret}\n\nThe secret is not shown again.");
     if new.box_audience {
         text.push_str(
             "\nThis app takes assertions addressed to Box. Never register a key here that Box knows, too: \

@@ -73,15 +73,20 @@ struct Held {
 
 impl Demo {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        std::fs::create_dir_all(&self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
-        let file = self.dir.join("demo.toml");
-        let database = self.dir.join(format!("demo-{}.db", std::process::id()));
+        let folder = std::fs::create_dir_all(&self.dir).and_then(|()| self.dir.canonicalize());
+        let folder = folder.with_context(|| format!("cannot make {}", self.dir.display()))?;
+        // One configuration a run: it proves the log of this run, from any folder.
+        let run = std::process::id();
+        let file = self.dir.join(format!("demo-{run}.toml"));
+        let database = folder.join(format!("demo-{run}.db"));
         for old in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{old}", database.display()));
         }
+        let url = format!("sqlite:{}", database.display());
+        // A JSON string is a TOML string.
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n\n[database]\nurl = \"sqlite:{}\"\n",
-            database.display()
+            "[server]\nlisten = \"127.0.0.1:0\"\n\n[database]\nurl = {}\n",
+            serde_json::Value::from(url)
         );
         std::fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
         let running = server::start(&Config::parse_alone(&text)?, None).await?;
@@ -92,7 +97,7 @@ impl Demo {
         };
         running.stop().await;
         result?;
-        say!("\n  data         {}", database.display());
+        say!("\n  data         {}", self.dir.join(format!("demo-{run}.db")).display());
         say!("  prove it     lightsout events verify --config {}", file.display());
         Ok(ExitCode::SUCCESS)
     }

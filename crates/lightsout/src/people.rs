@@ -91,7 +91,7 @@ impl People {
             Self::SetPassword { login, link: true } => {
                 let link = credentials::create_password_link(app, &login).await?;
                 let url = format!("{}/set-password/{link}", config.public_url());
-                let text = format!("{url}\n\nIt is shown this once, and works once, for 24 hours.");
+                let text = format!("{url}\n\nIt is not shown again, and works once, for 24 hours.");
                 Ok((json!({"login": login, "link": url}), text))
             }
             Self::SetPassword { login, link: false } => {

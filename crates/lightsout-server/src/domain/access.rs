@@ -272,6 +272,11 @@ pub enum Permissions {
 }
 
 impl Permissions {
+    /// None is named: Box's are on, ours are off.
+    pub fn unsaid() -> Self {
+        Self::Some(Map::new())
+    }
+
     /// Reads the stored or sent form: `null` or an object of booleans.
     pub fn parse(value: &Value) -> Option<Self> {
         match value {

@@ -55,7 +55,10 @@ pub(super) async fn introspector(
 ) -> Result<Arc<Caller>, Failure> {
     let by_secret = is_basic(headers) || client_secret.as_ref().is_some_and(|secret| !secret.is_empty());
     let caller = if by_secret {
-        let credentials = read(headers, client_id, client_secret)?;
+        let credentials = read(headers, client_id, client_secret).map_err(|failure| match failure.code {
+            "invalid_client" => Failure::basic(failure.message),
+            _ => failure,
+        })?;
         let secret = credentials.secret.unwrap_or_default();
         tokens::authenticate_app(&web.app, &credentials.client_id, &secret).await.map_err(
             |error| match error {
@@ -85,6 +88,10 @@ fn is_basic(headers: &HeaderMap) -> bool {
 fn read(headers: &HeaderMap, id: Option<String>, secret: Option<String>) -> Result<Credentials, Failure> {
     let sent = |text: &String| !text.is_empty();
     let (id, secret) = (id.filter(sent), secret.filter(sent));
+    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        let message = "Send one Authorization header";
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "invalid_request", message));
+    }
     let header = headers.get(header::AUTHORIZATION).filter(|_| is_basic(headers) || id.is_none());
     let Some(header) = header else {
         let client_id = id.ok_or_else(|| {

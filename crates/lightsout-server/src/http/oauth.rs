@@ -214,7 +214,8 @@ pub(super) async fn revoke(
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct IntrospectForm {
     /// A registered session id, or an access token of this service.
-    token: String,
+    #[schema(required = true)]
+    token: Option<String>,
     /// Taken and ignored (RFC 7662).
     #[serde(rename = "token_type_hint")]
     _token_type_hint: Option<String>,
@@ -241,7 +242,8 @@ pub(super) async fn introspect(
     FormBody(form): FormBody<IntrospectForm>,
 ) -> Result<Json<Introspection>, Failure> {
     let caller = introspector(&web, &headers, form.client_id, form.client_secret).await?;
-    Ok(Json(sessions::introspect(&web.app, &caller, &form.token).await?))
+    let token = form.token.ok_or_else(|| invalid_request("Send the token to look at"))?;
+    Ok(Json(sessions::introspect(&web.app, &caller, &token).await?))
 }
 
 /// The shape of an introspection reply, for the OpenAPI document.

@@ -71,20 +71,27 @@ pub(super) fn fields_of<T: DeserializeOwned>(
 /// Reads a body of a known shape; an error names the field.
 pub(super) fn shape<T: DeserializeOwned>(body: Value) -> Result<T, Failure> {
     serde_path_to_error::deserialize(body).map_err(|error| {
-        let path = error.path().to_string();
-        // Serde repeats what was sent, and that may be a secret.
-        match error.inner().to_string().split_once(", expected ") {
-            Some((unknown, _)) if unknown.starts_with("unknown field") => {
-                Failure::bad_request(error.inner().to_string())
-            }
-            Some((_, expected)) if path != "." => {
-                Failure::parameter(&path, format!("must be {}", json_type(expected)))
-            }
-            Some((_, expected)) => Failure::bad_request(format!("a field must be {}", json_type(expected))),
-            None => Failure::bad_request(error.inner().to_string()),
+        let (path, said) = (error.path().to_string(), error.inner().to_string());
+        if said.starts_with("unknown field ") {
+            return Failure::bad_request(said);
+        }
+        if let Some(missing) = said.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+            let path = if path == "." { missing.to_owned() } else { format!("{path}.{missing}") };
+            return Failure::parameter(&path, "is required");
+        }
+        let path = if path == "." { "the body" } else { &path };
+        let by_serde = SERDE_SAYS.iter().any(|start| said.starts_with(start));
+        // Serde repeats what was sent, and that may be a secret: its own words come last.
+        match said.rsplit_once(", expected ").filter(|_| by_serde) {
+            Some((_, expected)) => Failure::parameter(path, format!("must be {}", json_type(expected))),
+            // The one type of these bodies that reads its text by itself.
+            None => Failure::parameter(path, "must be an RFC 3339 instant such as 2026-01-02T03:04:05Z"),
         }
     })
 }
+
+/// How serde's own errors begin that end with what it expected.
+const SERDE_SAYS: [&str; 4] = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "];
 
 /// What serde expected, in JSON's words.
 fn json_type(expected: &str) -> &str {
@@ -104,9 +111,15 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for FormBody<T> {
 
     async fn from_request(request: Request, web: &Arc<Web>) -> Result<Self, Failure> {
         axum::Form::<T>::from_request(request, web).await.map(|form| Self(form.0)).map_err(|rejection| {
-            let otherwise =
-                "the body is a form (application/x-www-form-urlencoded) with every required field";
-            refused_body(rejection, web, otherwise)
+            let said = rejection.to_string();
+            let named = |what: &str| Some(said.split_once(what)?.1.split_once('`')?.0.to_owned());
+            if let Some(name) = named("duplicate field `") {
+                return Failure::parameter(&name, "is given twice");
+            }
+            if let Some(name) = named("missing field `") {
+                return Failure::parameter(&name, "is required");
+            }
+            refused_body(rejection, web, "send the fields as application/x-www-form-urlencoded")
         })
     }
 }

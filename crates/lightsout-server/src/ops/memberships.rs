@@ -94,7 +94,7 @@ async fn create_once(
         user_name: user.name,
         user_login: user.login,
         role: request.role.unwrap_or(MembershipRole::Member).as_str().to_owned(),
-        permissions: stored(is_admin, &permissions),
+        permissions: stored(&if is_admin { permissions } else { may_wait(caller, permissions) }),
         created_at: now,
         modified_at: now,
     };
@@ -121,25 +121,31 @@ async fn update_once(
 ) -> Result<MembershipRow, Error> {
     let mut tx = app.db.begin().await?;
     let mut row = hold_to_write(&mut tx, caller, membership_id).await?;
-    let permissions = match request.configurable_permissions.clone() {
-        Some(sent) => permissions(Some(sent))?,
-        None => row.permissions(),
-    };
+    let sent = request.configurable_permissions.clone().map(|sent| permissions(Some(sent))).transpose()?;
     let was_admin = row.role == "admin";
     if let Some(role) = request.role {
         role.as_str().clone_into(&mut row.role);
     }
     let is_admin = row.role == "admin";
+    let permissions = match sent {
+        Some(sent) if is_admin => sent,
+        Some(sent) => may_wait(caller, sent),
+        // A group admin who is dismissed starts again without.
+        None if was_admin && !is_admin => Permissions::unsaid(),
+        None => row.permissions(),
+    };
     if was_admin || is_admin {
         let granted = if is_admin { &permissions } else { &Permissions::None };
         access::may_appoint_group_admin(caller, granted)?;
+    } else if stored(&permissions) == row.permissions {
+        return Ok(row);
     }
     let event_type = match (was_admin, is_admin) {
         (false, true) => "GROUP_ADMIN_CREATED",
         (true, false) => "GROUP_ADMIN_DELETED",
         _ => "GROUP_ADMIN_PERMISSIONS_UPDATED",
     };
-    row.permissions = stored(is_admin, &permissions);
+    row.permissions = stored(&permissions);
     row.modified_at = app.clock.now_ms();
     if !tx.update_membership(&row).await? {
         return Err(Error::not_found("group_membership_id", membership_id));
@@ -204,11 +210,17 @@ fn permissions(sent: Option<Option<Map<String, Value>>>) -> Result<Permissions, 
     Ok(permissions)
 }
 
-/// Permissions as they are stored. A plain member's are ignored, as on Box: kept, they would become
-/// a grant when somebody makes the member an admin.
-fn stored(is_admin: bool, permissions: &Permissions) -> String {
+/// What is kept of permissions that are sent for a plain member. They have no effect, as on Box, until
+/// somebody makes the member an admin. Then they are a grant, so they are kept from those alone who could
+/// grant them now.
+fn may_wait(caller: &Caller, permissions: Permissions) -> Permissions {
+    let could_grant = access::may_appoint_group_admin(caller, &permissions).is_ok();
+    if could_grant { permissions } else { Permissions::unsaid() }
+}
+
+/// Permissions as they are stored.
+fn stored(permissions: &Permissions) -> String {
     match permissions {
-        _ if !is_admin => "{}".to_owned(),
         Permissions::None => "null".to_owned(),
         Permissions::Some(map) => json!(map).to_string(),
     }

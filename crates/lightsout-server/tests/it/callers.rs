@@ -108,6 +108,37 @@ both! {
     }
 }
 
+both! {
+    async fn refusal_names_the_field_and_repeats_nothing_of_what_was_sent(h: &mut Harness) {
+        let token = h.token_of(ADA, "").await;
+        let own = h.app_token().await;
+        let session = |field: &str, value: &str| json!({"sessions": [{"login": "x", field: value}]});
+        for (path, token, body, name, message) in [
+            ("/2.0/group_memberships", &token, json!({"user": {"id": "1"}, "group": {"id": "2"}, "role": "SECRET, expected PWN"}), "role", "must be `member` or `admin`"),
+            ("/2.0/group_memberships", &token, json!({"user": "SECRET, expected PWN", "group": {"id": "2"}}), "user", "must be an object"),
+            ("/2.0/group_memberships", &token, json!({"group": {"id": "2"}}), "user", "is required"),
+            ("/2.0/group_memberships", &token, json!({"user": {}, "group": {"id": "2"}}), "user.id", "is required"),
+            ("/v1/terminations", &token, json!({"user_ids": "SECRET, expected PWN"}), "user_ids", "must be a list"),
+            ("/v1/sessions", &own, json!({}), "sessions", "is required"),
+            ("/v1/sessions", &own, session("began_at", "2026-01-01T00:00:00Z SECRET, expected PWN"), "sessions[0].began_at", "must be an RFC 3339 instant such as 2026-01-02T03:04:05Z"),
+            ("/v1/sessions", &own, session("expires_at", "SECRET"), "sessions[0].expires_at", "must be an RFC 3339 instant such as 2026-01-02T03:04:05Z"),
+        ] {
+            let answer = Answer::to(Client::new().post(h.url(path)).bearer_auth(token).json(&body)).await;
+            assert!(!answer.text.contains("SECRET") && !answer.text.contains("PWN"), "{}", answer.text);
+            let error = &answer.json()["context_info"]["errors"][0];
+            assert_eq!((answer.status, &error["name"], &error["message"]), (400, &json!(name), &json!(message)), "{}", answer.text);
+        }
+        for (form, name, message) in [
+            (vec![("token", "a"), ("token", "b")], "token", "is given twice"),
+            (vec![("token", "a"), ("client_secret", "b"), ("client_secret", "c")], "client_secret", "is given twice"),
+        ] {
+            let request = Client::new().post(h.url("/oauth2/introspect")).bearer_auth(&own).form(&form);
+            let body = Answer::to(request).await.json();
+            assert_eq!(body["error_description"], format!("{name} {message}"), "{body}");
+        }
+    }
+}
+
 /// What the service logs, line by line.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

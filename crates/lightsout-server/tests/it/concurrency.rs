@@ -2,7 +2,8 @@
 
 use futures_util::future::{join, join_all};
 use lightsout_client::api::{
-    CreateGroupMembership, GroupMembership, MembershipRole, Reference, UpdateGroup, UpdateGroupMembership,
+    CreateGroupMembership, CreateTermination, GroupMembership, MembershipRole, Reference, UpdateGroup,
+    UpdateGroupMembership,
 };
 use lightsout_server::args;
 use lightsout_server::ops::credentials;
@@ -64,6 +65,30 @@ both! {
             assert!(changed.iter().all(Result::is_ok), "{changed:?}");
             let membership = h.admin.group_membership(&id).await.expect("the membership");
             assert_eq!(membership.role, Some(MembershipRole::Member), "round {round}");
+        }
+    }
+}
+
+both! {
+    async fn member_who_is_made_admin_has_the_permissions_that_were_sent_before_or_meanwhile(h: &mut Harness) {
+        for round in 0..3 {
+            let (user, group) = (h.user(&format!("p{round}")).await, h.group(&format!("Sales {round}"), &[]).await);
+            let id = h.admin.add_member(&group, &user).await.expect("a member").id.0;
+            let promote =
+                UpdateGroupMembership { role: Some(MembershipRole::Admin), ..UpdateGroupMembership::default() };
+            let off = Map::from_iter([("can_edit_accounts".to_owned(), json!(false))]);
+            let permit = UpdateGroupMembership {
+                configurable_permissions: Some(Some(off)),
+                ..UpdateGroupMembership::default()
+            };
+            let changes = [h.admin.update_group_membership(&id, &promote), h.admin.update_group_membership(&id, &permit)];
+            assert!(join_all(changes).await.iter().all(Result::is_ok));
+            let membership = h.admin.group_membership(&id).await.expect("the membership");
+            assert_eq!(membership.role, Some(MembershipRole::Admin), "round {round}");
+            assert!(h.client_of(&format!("p{round}@acme.example"), "").await.terminate(&CreateTermination {
+                group_ids: vec![group.into()],
+                ..CreateTermination::default()
+            }, None).await.is_err(), "round {round}: the permission to edit accounts is off");
         }
     }
 }

@@ -407,7 +407,7 @@ both! {
             assert!(message.starts_with(&format!("{named} must be ")) && !message.contains("struct"), "{message}");
         }
         let (_, none) = ada.send(Method::POST, create, &json!({"group": {"id": group}})).await;
-        assert_eq!(none["message"], "missing field `user`");
+        assert_eq!(none["message"], "user is required");
         let mut sent = base.clone();
         sent["configurable_permissions"] = json!({"can_run_reports": true});
         let (status, made) = ada.send(Method::POST, create, &sent).await;

@@ -101,6 +101,9 @@ both! {
         for (request, status, error, scheme) in [
             (ask(h, &session), 401, "invalid_client", "Basic"),
             (with(h, &session, &[("client_id", id)]), 401, "invalid_client", "Basic"),
+            (with(h, &session, &[("client_secret", secret)]), 401, "invalid_client", "Basic"),
+            // Who is asking comes before what is asked.
+            (Client::new().post(h.url("/oauth2/introspect")).form(&[("nothing", "")]), 401, "invalid_client", "Basic"),
             (ask(h, &session).basic_auth(id, Some("wrong")), 401, "invalid_client", "Basic"),
             (ask(h, &session).basic_auth(id, Some(&other.secret)), 401, "invalid_client", "Basic"),
             (ask(h, &session).basic_auth(id, Some("")), 401, "invalid_client", "Basic"),
@@ -115,6 +118,9 @@ both! {
             assert!(body["error_description"].is_string() && body.get("code").is_none(), "{body}");
             assert!(challenge.expect("a challenge").starts_with(scheme), "{body}");
         }
+        let two_headers = ask(h, &session).basic_auth(id, Some(secret)).header("authorization", "Bearer x");
+        let (status, body, _) = answer(two_headers).await;
+        assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
         let twice = with(h, &session, &[("client_secret", secret)]).basic_auth(id, Some(secret));
         let (status, body, _) = answer(twice).await;
         assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));

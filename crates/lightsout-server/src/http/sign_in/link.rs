@@ -34,7 +34,10 @@ pub(in crate::http) async fn follow_link(
 ) -> Result<Response, Failure> {
     if method == Method::HEAD || is_ahead(&headers) {
         // No success, or the browser would show this answer when the person follows the link.
-        let page = page("Open the link", "This request was made ahead. Open the link to sign in.");
+        let page = page(
+            "Open the link",
+            "Your browser loaded this page in advance. Open the link again to sign in.",
+        );
         return Ok(shown(&web, &visitor, StatusCode::SERVICE_UNAVAILABLE, page));
     }
     if let Err(failure) = web.limits.take_sign_in(visitor.address) {
