@@ -125,7 +125,7 @@ impl Admin {
                 let people = admin::raise_generations(&app).await?;
                 (
                     json!({"people": people}),
-                    format!("every registered session and token of {people} people is over"),
+                    format!("ended every registered session and token of {people} people"),
                 )
             }
             Command::Import { enterprise, file } => {

@@ -68,10 +68,10 @@ pub(crate) enum Apps {
         /// Takes assertions that are addressed to Box, as Box's own SDKs write them.
         #[arg(long)]
         box_audience: bool,
-        /// Where a browser may be sent back to after a sign-in; may stand several times.
+        /// Redirect URI after a sign-in; repeat the option for more than one.
         #[arg(long = "redirect-uri", value_name = "URI")]
         redirect_uris: Vec<String>,
-        /// Seconds that it may keep an active answer of introspection, or `off`: until the session expires.
+        /// How many seconds it may cache an active answer of introspection; `off`: until the session expires.
         #[arg(long, value_name = "SECONDS", default_value_t = CacheTime(Some(admin::INTROSPECTION_CACHE_S)))]
         introspection_cache_s: CacheTime,
         /// Makes it a public client, which has no secret: a program on people's devices.
@@ -85,9 +85,9 @@ pub(crate) enum Apps {
         #[arg(long, value_name = "ID")]
         client_id: String,
     },
-    /// Sets how long an app may keep an active answer of introspection.
+    /// Sets how long an app may cache an active answer of introspection.
     ///
-    /// Resource servers accept a session until `exp` of the answer that they keep, ended or not.
+    /// A resource server accepts a session until the `exp` of its cached answer, even if the session has ended.
     #[command(after_help = "Example:\n  lightsout admin introspection-cache --client-id app_1 --seconds 2")]
     IntrospectionCache {
         /// The app's client id.

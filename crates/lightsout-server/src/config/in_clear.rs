@@ -17,7 +17,7 @@ pub fn warning(file: &Path) -> Option<String> {
     let keys = keys_in_clear(&std::fs::read_to_string(file).ok()?);
     (everybody_reads && !keys.is_empty()).then(|| {
         format!(
-            "every user of this machine can read {}, and it holds secrets in clear: {}; write {{ env = \"NAME\" }} or {{ file = \"PATH\" }} instead, or take the right to read away from others",
+            "every user of this machine can read {}, and it holds secrets in clear: {}; write {{ env = \"NAME\" }} or {{ file = \"PATH\" }} instead, or remove read permission for other users (chmod o-r)",
             file.display(),
             keys.join(", ")
         )

@@ -36,7 +36,7 @@ impl FromRequestParts<Arc<Web>> for Authed {
 pub(super) async fn by_token(web: &Web, headers: &HeaderMap) -> Result<Arc<Caller>, Failure> {
     let token = bearer(headers).ok_or_else(Failure::unauthorized)?;
     let as_user = match headers.get("as-user") {
-        Some(value) => Some(value.to_str().map_err(|_| Failure::bad_request("As-User is a user id"))?),
+        Some(value) => Some(value.to_str().map_err(|_| Failure::bad_request("As-User must be a user id"))?),
         None => None,
     };
     Ok(tokens::authenticate(&web.app, token, as_user).await?)

@@ -101,7 +101,7 @@ fn read(headers: &HeaderMap, id: Option<String>, secret: Option<String>) -> Resu
         return Ok(Credentials { client_id, secret, basic: false });
     };
     let unreadable =
-        || Failure::basic("The Authorization header is not HTTP Basic with a client id and secret");
+        || Failure::basic("The Authorization header must be HTTP Basic with the client id and secret");
     let (basic_id, basic_secret) = header.to_str().ok().and_then(basic).ok_or_else(unreadable)?;
     if secret.is_some() || id.is_some_and(|id| id != basic_id) {
         let message = "Send the client's credentials once: in the form or by HTTP Basic";

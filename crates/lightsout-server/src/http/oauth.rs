@@ -214,7 +214,7 @@ pub(super) async fn revoke(
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct IntrospectForm {
     /// A registered session id, or an access token of this service.
-    #[schema(required = true)]
+    #[schema(required = true, value_type = String)]
     token: Option<String>,
     /// Taken and ignored (RFC 7662).
     #[serde(rename = "token_type_hint")]

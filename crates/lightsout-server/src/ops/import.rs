@@ -190,14 +190,15 @@ impl Person {
             "" => None,
             "user" => Some(Role::User),
             "coadmin" => Some(Role::Coadmin),
-            other => return Err(format!("role is user or coadmin, not {other:?}")),
+            other => return Err(format!("role must be user or coadmin, not {other:?}")),
         };
         let groups = line.groups.split(';').map(str::trim).filter(|g| !g.is_empty());
         let groups = groups.map(groups::check_name).collect::<Result<Vec<_>, _>>();
         let groups = groups.map_err(|error| format!("group {error}"))?;
         let mut aliases = BTreeMap::new();
         for pair in line.aliases.split(';').map(str::trim).filter(|a| !a.is_empty()) {
-            let (system, subject) = pair.split_once('=').ok_or("aliases reads system=name;system=name")?;
+            let (system, subject) =
+                pair.split_once('=').ok_or("aliases must have the form system=name;system=name")?;
             if !systems.contains(&system.trim()) {
                 return Err(format!("no system is named {:?} in the configuration", system.trim()));
             }

@@ -86,7 +86,7 @@ async fn act_as(app: &App, caller: &Caller, user_id: &str) -> Result<Caller, Aut
     // Who may act for nobody is refused before the look-up.
     access::may_act_as(caller.standing, Role::User, false)?;
     let user = app.db.find_user(&caller.enterprise_id.0, user_id).await?;
-    let user = user.ok_or(Denied::Role("As-User names no user of this enterprise"))?;
+    let user = user.ok_or(Denied::Role("the As-User header does not name a user of this enterprise"))?;
     access::may_act_as(caller.standing, user.role(), user.service_of.is_some())?;
     if user.status() == UserStatus::Inactive {
         return Err(Denied::Role("As-User names an inactive user").into());

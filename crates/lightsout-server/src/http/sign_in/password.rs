@@ -84,9 +84,9 @@ fn form_page(visitor: &Visitor, link: &str, login: Option<&str>, wrong: Option<&
 
 fn over(web: &Web, visitor: &Visitor) -> Response {
     let page = plain_page(
-        "The link is over",
+        "This link has expired",
         html! {
-            h1 { "The link is over" }
+            h1 { "This link has expired" }
             p { "It was used already, it is older than 24 hours, or it was cut off on its way. Ask whoever runs this service for a new one." }
             p { a href="/sign-in" { "To the sign-in page" } }
         },

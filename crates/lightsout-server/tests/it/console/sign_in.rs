@@ -191,7 +191,7 @@ both! {
         browser.post(&path, &[("password", "short"), ("again", "short")]).await.is(400).says("12 to 256 characters");
         let fields = [("password", PASSWORD), ("again", PASSWORD)];
         browser.post(&path, &fields).await.is(303).sends_to("/sign-in?was=password_set");
-        browser.post(&path, &fields).await.is(404).says("The link is over");
+        browser.post(&path, &fields).await.is(404).says("This link has expired");
         browser.get(&path).await.is(404);
         enter(&mut browser, "ann@acme.example", PASSWORD).await.is(303);
 
